@@ -1,0 +1,1 @@
+"""Event streams: a durable journal with composable sources and sinks."""

@@ -1,0 +1,1 @@
+"""Operation-based CRDTs: data that merges, proven convergent."""

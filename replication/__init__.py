@@ -1,0 +1,1 @@
+"""Many machines agree: nodes, the gossip replicator and the command line."""

@@ -1,0 +1,1 @@
+"""Composable streams: a `Source` flows through stages into a `Sink`."""

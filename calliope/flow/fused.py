@@ -1,0 +1,114 @@
+"""Synchronous stages, fused: ten of them cost one step per chunk, not ten awaits per element.
+
+A synchronous stage is a *transform*: it turns an iterator over a chunk into a lazy iterator over what
+becomes of it (`map`, `filter` and their like, which run in C). Neighbouring transforms are stacked and the
+whole stack is drawn through one `list.extend` per chunk. Elements therefore still go through the stages one
+after the other, depth first, as in a plain `for` loop: whatever is not drawn is not computed.
+
+Two subtleties:
+
+* `list.extend` keeps what it has drawn when the iterator raises, which is how the elements before an error
+  get downstream before it does.
+* A function that raises `StopIteration` looks to the built-ins like the end of the chunk, and elements
+  would vanish. So a marker ends every chunk: when the stack stops and the marker has not been reached, and
+  no stage says that it stopped on purpose, a `RuntimeError` says what happened (as PEP 479 does).
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, islice
+from typing import Any, Generic, TypeVar
+
+from calliope.flow.inlet import CHUNK, EVERYTHING, Inlet
+from calliope.flow.origins import IterableInlet
+
+T = TypeVar("T")
+
+Transform = Callable[[Iterator[Any]], Iterator[Any]]
+"""Turns the iterator over one chunk into a lazy iterator over what the stage makes of it."""
+
+
+class Stop:
+    """Lets a stage say that no further element will pass it."""
+
+    stopped = False
+
+
+class FusedInlet(Generic[T]):
+    """Draws the chunks of one inlet through a stack of transforms."""
+
+    def __init__(self, upstream: Inlet[Any]) -> None:
+        self._upstream = upstream
+        self._lazy = isinstance(upstream, IterableInlet)
+        self._read: Callable[[int], Any] = (
+            upstream.read if isinstance(upstream, IterableInlet) else upstream.pull
+        )
+        self._transforms: list[Transform] = []
+        self._expanding = False
+        self._stop = Stop()
+        self._pending: Iterator[T] | None = None
+        self._whole = False
+        self._ended = False
+        self._error: BaseException | None = None
+
+    def push(self, begin: Callable[[Stop], Transform], *, expanding: bool) -> None:
+        """Puts one more transform onto the stack; `expanding`: one element may become many."""
+        self._transforms.append(begin(self._stop))
+        self._expanding = self._expanding or expanding
+
+    async def pull(self, limit: int) -> Sequence[T]:
+        """Returns what becomes of the next elements, never computing more than `limit` results."""
+        while not self._ended:
+            if self._pending is None:
+                chunk = await self._read(self._demand(limit))
+                if not chunk:
+                    break
+                self._pending = self._stack(chunk)
+            if elements := self._draw(self._pending, min(limit, CHUNK) if self._expanding else limit):
+                return elements
+        self._ended = True
+        if self._error is not None:
+            raise self._error
+        return []
+
+    def _demand(self, limit: int) -> int:
+        # What one element expands to may be all that is wanted. Reading a lazy upstream computes nothing.
+        return 1 if self._expanding and limit < EVERYTHING and not self._lazy else limit
+
+    def _stack(self, chunk: Iterable[Any]) -> Iterator[T]:
+        self._whole = False
+        elements: Iterator[Any] = chain(chunk, iter(self._mark, None))
+        for transform in self._transforms:
+            elements = transform(elements)
+        return elements
+
+    def _mark(self) -> None:
+        self._whole = True
+
+    def _draw(self, pending: Iterator[T], limit: int) -> list[T]:
+        elements: list[T] = []
+        try:
+            elements.extend(islice(pending, limit))
+        except Exception as error:
+            self._fail(error)
+        else:
+            if len(elements) < limit:
+                self._finish_chunk()
+        return elements
+
+    def _finish_chunk(self) -> None:
+        self._pending = None
+        if self._stop.stopped:
+            self._ended = True
+        elif not self._whole:
+            self._fail(RuntimeError("a function given to a stage raised StopIteration"))
+
+    def _fail(self, error: BaseException) -> None:
+        self._pending = None
+        self._ended = True
+        self._error = error
+
+    async def aclose(self) -> None:
+        """Closes what is upstream; results not drawn yet are never computed."""
+        self._ended = True
+        self._pending = None
+        await self._upstream.aclose()

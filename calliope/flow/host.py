@@ -1,0 +1,86 @@
+"""Background tasks outside of any task group, each with an owner that ends it.
+
+A stream that is iterated with `async for` lives in an object, not in a block, so no task group can hold
+its background tasks: trio forbids one to stay open across the loop's body in the caller's task. They are
+therefore asyncio tasks or trio system tasks. Every one is owned by the inlet (or the run) that started it:
+`aclose` of the owner cancels it and waits until it has ended.
+
+Invariant: what runs in such a task reports its errors to its owner and never lets one escape.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import copy_context
+from typing import Any, Protocol
+
+import anyio
+
+try:
+    import trio
+    from trio.lowlevel import in_trio_task, spawn_system_task
+except ImportError:  # trio is an extra; without it every loop is asyncio's
+
+    def in_trio_task() -> bool:
+        return False
+
+
+class Background(Protocol):
+    """A task in the background."""
+
+    def cancel(self) -> None:
+        """Asks the task to end; it ends at its next wait."""
+        ...
+
+    async def wait(self) -> None:
+        """Returns when the task has ended, however it ended."""
+        ...
+
+
+class _AsyncioTask:
+    def __init__(self, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._task = asyncio.get_running_loop().create_task(function())
+
+    def cancel(self) -> None:
+        self._task.cancel()
+
+    async def wait(self) -> None:
+        await asyncio.wait([self._task])
+        if not self._task.cancelled():
+            self._task.result()
+
+
+class _TrioTask:
+    def __init__(self, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._scope = trio.CancelScope()
+        self._ended = trio.Event()
+        spawn_system_task(self._run, function, context=copy_context())
+
+    async def _run(self, function: Callable[[], Awaitable[None]]) -> None:
+        try:
+            with self._scope:
+                await function()
+        finally:
+            self._ended.set()
+
+    def cancel(self) -> None:
+        self._scope.cancel()
+
+    async def wait(self) -> None:
+        await self._ended.wait()
+
+
+def start(function: Callable[[], Coroutine[Any, Any, None]]) -> Background:
+    """Starts a background task, in a copy of the caller's context."""
+    return _TrioTask(function) if in_trio_task() else _AsyncioTask(function)
+
+
+def in_trio() -> bool:
+    """Says whether the caller is a trio task."""
+    return in_trio_task()
+
+
+async def end(task: Background) -> None:
+    """Cancels a task and returns when it has ended, even if the caller is cancelled meanwhile."""
+    task.cancel()
+    with anyio.CancelScope(shield=True):
+        await task.wait()

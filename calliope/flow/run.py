@@ -1,0 +1,81 @@
+"""`Run`: a stream that flows in the background for as long as a block lasts."""
+
+from collections.abc import Callable, Coroutine
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+import anyio
+
+from calliope.flow import host
+from calliope.flow.errors import RunDisposedError
+
+R = TypeVar("R")
+
+
+class Run(Generic[R]):
+    """A stream that flows into a sink while the block of an `async with` is executed.
+
+    Leaving the block ends the stream, closes everything upstream and waits until that is done. If the
+    stream fails, the block is cancelled and the error raised in its place, unless `result()` is where it
+    surfaces.
+    """
+
+    def __init__(self, flow: Callable[[], Coroutine[Any, Any, R]]) -> None:
+        self._flow = flow
+        self._results: list[R] = []
+        self._error: BaseException | None = None
+        self._error_is_known = False
+        self._listeners = 0
+
+    @property
+    def done(self) -> bool:
+        """Whether the stream has ended, with a result or with an error."""
+        return self._ended.is_set()
+
+    async def result(self) -> R:
+        """Returns what the sink made of the stream, once the stream has ended.
+
+        Raises:
+            RunDisposedError: the block was left before the stream ended, so there is no result.
+        """
+        self._listeners += 1
+        try:
+            await self._ended.wait()
+        finally:
+            self._listeners -= 1
+        if self._error is not None:
+            self._error_is_known = True
+            raise self._error
+        for result in self._results:
+            return result
+        raise RunDisposedError
+
+    async def __aenter__(self) -> "Run[R]":
+        self._ended = anyio.Event()
+        self._block = anyio.CancelScope().__enter__()
+        self._task = host.start(self._main)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        try:
+            await host.end(self._task)
+        finally:
+            self._ended.set()
+            cancelled_by_us = self._block.__exit__(kind, error, traceback)
+        if self._error is not None and not self._error_is_known and (error is None or cancelled_by_us):
+            raise self._error
+        return bool(cancelled_by_us)
+
+    async def _main(self) -> None:
+        try:
+            self._results.append(await self._flow())
+        except anyio.get_cancelled_exc_class():
+            raise
+        except BaseException as error:
+            self._error = error
+            if not self._listeners:
+                self._block.cancel()
+        finally:
+            self._ended.set()

@@ -1,0 +1,100 @@
+"""`Sink`: a consumer with a result."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import reduce
+from inspect import isawaitable
+from typing import Any, Generic, TypeVar
+
+from calliope.flow.arguments import check_callable
+from calliope.flow.errors import EmptyStreamError
+from calliope.flow.inlet import EVERYTHING, Inlet
+
+T = TypeVar("T")
+S = TypeVar("S")
+T_contra = TypeVar("T_contra", contravariant=True)
+R_co = TypeVar("R_co", covariant=True)
+
+
+class Sink(Generic[T_contra, R_co]):
+    """A re-usable description of what to do with the elements of a stream, and what comes out of it.
+
+    Args:
+        consume: pulls an inlet for as long as it wants and returns the result; closing is not its business.
+    """
+
+    def __init__(self, consume: Callable[[Inlet[T_contra]], Awaitable[R_co]]) -> None:
+        check_callable("consume", consume)
+        self.consume = consume
+
+    @staticmethod
+    def fold(initial: S, function: "Callable[[S, T], S]") -> "Sink[T, S]":
+        """Combines all elements: `function(function(initial, first), second)` and so on."""
+        check_callable("function", function)
+
+        async def consume(inlet: Inlet[T]) -> S:
+            state = initial
+            while chunk := await inlet.pull(EVERYTHING):
+                state = reduce(function, chunk, state)
+            return state
+
+        return Sink(consume)
+
+    @staticmethod
+    def for_each(function: "Callable[[T], Any]") -> "Sink[T, None]":
+        """Calls a function with every element; if it returns an awaitable, awaits it before the next call."""
+        check_callable("function", function)
+
+        async def consume(inlet: Inlet[T]) -> None:
+            while chunk := await inlet.pull(EVERYTHING):
+                for element in chunk:
+                    if isawaitable(result := function(element)):
+                        await result
+
+        return Sink(consume)
+
+    @staticmethod
+    def collect() -> "Sink[T, list[T]]":
+        """Gives all elements as one list."""
+
+        async def consume(inlet: Inlet[T]) -> list[T]:
+            elements: list[T] = []
+            while chunk := await inlet.pull(EVERYTHING):
+                elements += chunk
+            return elements
+
+        return Sink(consume)
+
+    @staticmethod
+    def first() -> "Sink[T, T]":
+        """Gives the first element and ends the stream there; raises `EmptyStreamError` if there is none."""
+
+        async def consume(inlet: Inlet[T]) -> T:
+            for element in await inlet.pull(1):
+                return element
+            raise EmptyStreamError("first")
+
+        return Sink(consume)
+
+    @staticmethod
+    def last() -> "Sink[T, T]":
+        """Gives the last element; raises `EmptyStreamError` if there is none."""
+
+        async def consume(inlet: Inlet[T]) -> T:
+            last: Sequence[T] = ()
+            while chunk := await inlet.pull(EVERYTHING):
+                last = chunk
+            for element in reversed(last):
+                return element
+            raise EmptyStreamError("last")
+
+        return Sink(consume)
+
+    @staticmethod
+    def drain() -> "Sink[Any, None]":
+        """Runs the stream for its effects and drops its elements."""
+
+        async def consume(inlet: Inlet[Any]) -> None:
+            while await inlet.pull(EVERYTHING):
+                pass
+
+        return Sink(consume)

@@ -1,0 +1,34 @@
+"""What holds of any replicas at any time, and of all replicas at the end.
+
+The cluster checks after every step and every join that the replica is the same, in version, value and state, as the
+first one that saw the same commands, so each law here only has to reach one set of commands by two routes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from crdts.testing.cluster import Cluster
+
+
+def check_settled(cluster: Cluster, choose: Callable[[int], int]) -> None:
+    """Delivers everything everywhere, also to a newcomer; all are then the same, and so when all is stable."""
+    for member in (*cluster.members, cluster.newcomer("new")):
+        cluster.catch_up(member, choose)
+    for member in cluster.members:
+        cluster.stabilize(member)
+        cluster.read_back(member)
+
+
+def check_merge_laws(cluster: Cluster) -> None:
+    """Checks that merging the replicas as they are is idempotent, commutative and associative, from nothing up."""
+    nothing = cluster.newcomer("new")
+    a, b, c = (*cluster.members, nothing)[:3]
+    cluster.join(nothing, a)
+    cluster.join(a, nothing)
+    cluster.join(a, a)
+    ab, ba = cluster.join(a, b), cluster.join(b, a)
+    cluster.join(a, ab)
+    cluster.join(ab, c)
+    cluster.join(a, cluster.join(b, c))
+    cluster.join(c, ba)

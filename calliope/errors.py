@@ -1,5 +1,151 @@
-"""The errors of `calliope`, as a tree shaped by the `except` clauses people write."""
+"""The errors of `calliope`, as a tree shaped by the `except` clauses people write.
+
+    CalliopeError
+    ├── ExpectedVersionError          somebody else appended first: load again and decide again
+    ├── StreamKindError               plain and replicated do not mix in one stream
+    ├── EventError                    the code and the stored events do not fit
+    │   ├── EventEncodingError        this event could not be stored (or not read back)
+    │   └── UnreadableEventError      a stored event, never skipped:
+    │       ├── UnknownEventTypeError     no class is known for the stored type
+    │       ├── MissingUpcasterError      the stored payload is of a version that nothing takes further
+    │       └── EventDecodingError        the stored payload does not fit its class
+    └── JournalError                  the journal as a whole
+        ├── JournalClosedError        used after it was closed, or in a forked child
+        ├── JournalFormatError        not a journal, or written by a newer version
+        ├── JournalBusyError          another process held the write lock for too long
+        ├── StorageFullError          no room; nothing of the request was written
+        ├── StorageError              the storage failed; the outcome is unknown, the same event id may be sent again
+        └── CorruptJournalError       damage was found, and was not served
+            └── CorruptRecordError    … in one record
+
+Mistakes of the caller that no retry can mend stay `TypeError` and `ValueError`.
+"""
 
 
 class CalliopeError(Exception):
     """The root of everything that `calliope` raises about streams and journals."""
+
+
+class ExpectedVersionError(CalliopeError):
+    """A persist expected another version of its stream; nothing was written.
+
+    Attributes:
+        stream_id: the stream.
+        expected: the sequence number that the caller expected.
+        actual: the sequence number that the stream has (0: no events).
+    """
+
+    def __init__(self, expected: int, actual: int, stream_id: str = "") -> None:
+        self.expected = expected
+        self.actual = actual
+        self.stream_id = stream_id
+        super().__init__(
+            f"stream {stream_id!r} is at version {actual}, not at the expected {expected}; nothing was written"
+        )
+
+
+class StreamKindError(CalliopeError):
+    """A stream was used as another kind than its first event made it; nothing was written."""
+
+    def __init__(self, stream_id: str, expected: str, actual: str) -> None:
+        self.stream_id = stream_id
+        self.expected = expected
+        self.actual = actual
+        super().__init__(f"stream {stream_id!r} is {actual}, not {expected}, from its first event on")
+
+
+class EventError(CalliopeError):
+    """The events in the journal and the event classes in the code do not fit."""
+
+
+class EventEncodingError(EventError):
+    """An event, or a snapshot's state, cannot be stored in a form that reads back; nothing was written."""
+
+    def __init__(self, event: object, reason: str) -> None:
+        self.event = event
+        self.reason = reason
+        super().__init__(f"{_shortened(event)} cannot be stored: {reason}")
+
+
+class UnreadableEventError(EventError):
+    """A stored event that this code cannot turn into an object; it is reported, never skipped.
+
+    Attributes:
+        stream_id: the stream that holds it.
+        position: its position in the journal.
+        type: its stored type name.
+        schema_version: the schema version it was stored with.
+    """
+
+    def __init__(self, stream_id: str, position: int, type: str, schema_version: int, reason: str) -> None:  # noqa: A002 - the field's name
+        self.stream_id = stream_id
+        self.position = position
+        self.type = type
+        self.schema_version = schema_version
+        super().__init__(
+            f"event {type!r} version {schema_version} at position {position} of stream {stream_id!r} {reason}"
+        )
+
+
+class UnknownEventTypeError(UnreadableEventError):
+    """No class is known for a stored event type."""
+
+
+class MissingUpcasterError(UnreadableEventError):
+    """No chain of upcasters leads from the stored schema version to the current one."""
+
+
+class EventDecodingError(UnreadableEventError):
+    """A stored payload does not fit the class of its type."""
+
+
+class JournalError(CalliopeError):
+    """The journal as a whole cannot do what was asked."""
+
+
+class JournalClosedError(JournalError):
+    """The journal was used after it was closed, or in a process forked from the one that opened it."""
+
+
+class JournalFormatError(JournalError):
+    """What was given as a journal is none, or was written by a newer version; it was left as it is."""
+
+
+class JournalBusyError(JournalError):
+    """Another process held the journal's write lock for too long; nothing was written."""
+
+
+class StorageFullError(JournalError):
+    """There is no room left; nothing of the request was written, and it may be sent again."""
+
+
+class StorageError(JournalError):
+    """The storage failed; whether the request was written is unknown.
+
+    Sending it again with the same event id is safe: it is written at most once.
+    """
+
+
+class CorruptJournalError(JournalError):
+    """Damage was found in a journal; what is damaged was not served."""
+
+    def __init__(self, detail: str) -> None:
+        self.detail = detail
+        super().__init__(f"the journal is damaged: {detail}")
+
+
+class CorruptRecordError(CorruptJournalError):
+    """A record does not match its checksum, or is missing; it was not served.
+
+    Attributes:
+        position: the record's position in the journal, or None when only its place in a stream is known.
+    """
+
+    def __init__(self, position: int | None, detail: str) -> None:
+        self.position = position
+        super().__init__(detail if position is None else f"record at position {position}: {detail}")
+
+
+def _shortened(value: object, length: int = 120) -> str:
+    text = repr(value)
+    return text if len(text) <= length else text[: length - 1] + "…"

@@ -1,0 +1,203 @@
+"""Events to bytes and back: which classes a stream holds, under which stored types."""
+
+import types
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar, Union, get_args, get_origin
+
+from typing_extensions import TypeForm
+
+from calliope.errors import (
+    EventDecodingError,
+    MissingUpcasterError,
+    UnknownEventTypeError,
+    UnreadableEventError,
+)
+from calliope.event import EventDefinition, definition_of
+from calliope.limits import PAYLOAD_BYTES_MAX, TYPE_NAME_BYTES_MAX, checked_number, checked_text
+from calliope.payload import Decode, checked_encoder, decode_plain, decoder_from, stored_type_of
+from calliope.stores.record import StoredRecord, StoredType
+from calliope.upcasting import missing_upcaster
+
+E = TypeVar("E")
+
+
+@dataclass(frozen=True)
+class UntypedEvent:
+    """An event as plain data, for tools that know no classes: importers, exporters, gateways.
+
+    Attributes:
+        type: the stored type name.
+        data: the payload, as plain data; usually a dict of fields.
+        schema_version: the version of the payload's shape.
+    """
+
+    type: str
+    data: Any
+    schema_version: int = 1
+
+
+class EventCodec(Generic[E]):
+    """Encodes and decodes the events of one stream.
+
+    Args:
+        event_type: a class, or a union of classes. A class stands for its subclasses too. `UntypedEvent` reads and
+            writes every type as plain data.
+
+    Raises:
+        TypeError: a class cannot be an event.
+        ValueError: two of the classes are stored under the same name.
+    """
+
+    def __init__(self, event_type: TypeForm[E]) -> None:
+        self._roots = tuple(event_classes(event_type))
+        self._untyped = UntypedEvent in self._roots
+        self._encoders: dict[type, _Encoder] = {}
+        self._decoders: dict[StoredType, Decode] = {}
+        self._definitions: dict[str, tuple[type, EventDefinition]] = {}
+        self._learn()
+
+    def class_of(self, name: str) -> type | None:
+        """Return the class that is stored under a name, or None."""
+        if name not in self._definitions:
+            self._learn()
+        return self._definitions[name][0] if name in self._definitions else None
+
+    def encode(self, event: E) -> tuple[StoredType, bytes]:
+        """Return an event's stored type and payload.
+
+        Raises:
+            TypeError: the event is of no class of this stream.
+            EventEncodingError: it does not encode, is too large, or would not read back.
+        """
+        encoder = self._encoders.get(type(event)) or self._new_encoder(type(event), event)
+        return encoder(event)
+
+    def decode(self, record: StoredRecord) -> E:
+        """Return the event of a record.
+
+        Raises:
+            UnknownEventTypeError: its type is none of this stream's classes.
+            MissingUpcasterError: its schema version is newer than the class's, or nothing takes it further.
+            EventDecodingError: its payload does not fit the class.
+        """
+        decode = self._decoders.get(record.type) or self._new_decoder(record)
+        try:
+            event: E = decode(record.payload)
+        except Exception as error:
+            raise self._unreadable(EventDecodingError, record, f"does not fit its class: {error}") from error
+        return event
+
+    def decode_all(self, records: Sequence[StoredRecord]) -> list[E]:
+        """Return the events of records, quickly.
+
+        Raises:
+            Exception: some record cannot be decoded; `decode` says which and why.
+        """
+        decoders = self._decoders
+        return [decoders[record.type](record.payload) for record in records]
+
+    def _learn(self) -> None:
+        """Find the classes and their subclasses anew; more may have been defined since."""
+        if self._untyped:
+            return
+        for event_class in _with_subclasses(self._roots):
+            definition = definition_of(event_class)
+            for name in (definition.name, *definition.aliases):
+                known = self._definitions.setdefault(name, (event_class, definition))
+                if known[0] is not event_class:
+                    raise ValueError(
+                        f"{known[0].__qualname__} and {event_class.__qualname__} are both stored as {name!r};"
+                        " name one of them with @event(...)"
+                    )
+
+    def _new_encoder(self, event_class: type, event: E) -> "_Encoder":
+        self._learn()
+        if self._untyped and event_class is UntypedEvent:
+            encoder: _Encoder = _encoded_untyped
+        elif any(event_class is known for known, _ in self._definitions.values()):
+            encoder = _encoder_of(event_class)
+        else:
+            names = ", ".join(sorted(root.__name__ for root in self._roots))
+            raise TypeError(f"{event!r} is no event of this stream, which holds {names}")
+        self._encoders[event_class] = encoder
+        return encoder
+
+    def _new_decoder(self, record: StoredRecord) -> Decode:
+        stored_type = record.type
+        if self._untyped:
+            decode = _untyped_decoder(stored_type)
+        else:
+            if self.class_of(stored_type.name) is None:
+                known = ", ".join(sorted(self._definitions)) or "none"
+                raise self._unreadable(UnknownEventTypeError, record, f"is of no known type; known are {known}")
+            event_class, definition = self._definitions[stored_type.name]
+            if stored_type.schema_version > definition.version:
+                raise self._unreadable(
+                    MissingUpcasterError, record, f"is newer than this code, which knows version {definition.version}"
+                )
+            missing = missing_upcaster(definition, stored_type.schema_version)
+            if missing is not None:
+                raise self._unreadable(MissingUpcasterError, record, f"has no upcaster from version {missing}")
+            decode = decoder_from(event_class, definition, stored_type.schema_version)
+        self._decoders[stored_type] = decode
+        return decode
+
+    def _unreadable(
+        self, error_class: type[UnreadableEventError], record: StoredRecord, reason: str
+    ) -> UnreadableEventError:
+        return error_class(record.stream_id, record.position, *record.type, reason)
+
+
+_Encoder = Callable[[Any], tuple[StoredType, bytes]]
+
+
+def event_classes(event_type: Any) -> Iterable[type]:
+    """Yield the classes of a class, a union of classes, or an alias of one.
+
+    Raises:
+        TypeError: something in it is not a class that events can have.
+    """
+    event_type = getattr(event_type, "__value__", event_type)  # a `type X = ...` statement
+    if get_origin(event_type) in (Union, types.UnionType):
+        for member in get_args(event_type):
+            yield from event_classes(member)
+    elif isinstance(event_type, type) and get_origin(event_type) is None and event_type not in _NO_EVENTS:
+        yield event_type
+    else:
+        raise TypeError(f"an event type is a class or a union of classes, not {event_type!r}")
+
+
+_NO_EVENTS = (object, list, tuple, type(None))  # a list or tuple given to persist is several events
+
+
+def _with_subclasses(roots: Iterable[type]) -> list[type]:
+    found: dict[type, None] = {}
+    queue = list(roots)
+    while queue:
+        event_class = queue.pop(0)
+        if event_class not in found:
+            found[event_class] = None
+            queue += type.__subclasses__(event_class)
+    return list(found)
+
+
+def _encoder_of(event_class: type) -> _Encoder:
+    stored_type = stored_type_of(event_class)
+    encode = checked_encoder(event_class, PAYLOAD_BYTES_MAX)
+    return lambda event: (stored_type, encode(event))
+
+
+def _encoded_untyped(event: UntypedEvent) -> tuple[StoredType, bytes]:
+    stored_type = StoredType(
+        checked_text("event type", event.type, TYPE_NAME_BYTES_MAX),
+        checked_number("schema_version", event.schema_version, minimum=1),
+    )
+    return stored_type, _encode_data(event.data)
+
+
+_encode_data = checked_encoder(Any, PAYLOAD_BYTES_MAX)
+
+
+def _untyped_decoder(stored_type: StoredType) -> Decode:
+    return lambda payload: UntypedEvent(stored_type.name, decode_plain(payload), stored_type.schema_version)

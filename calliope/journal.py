@@ -1,0 +1,244 @@
+"""`Journal`: where the streams of one place are kept, and the front door of `calliope`."""
+
+import os
+from collections.abc import Awaitable, Callable, Collection
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar, overload
+
+import anyio
+from typing_extensions import TypeForm
+
+from calliope.codec import EventCodec
+from calliope.errors import JournalClosedError
+from calliope.event import definition_of
+from calliope.event_stream import EventStream, MicrosecondClock, system_clock
+from calliope.flow.source import Source
+from calliope.known_types import KnownTypes
+from calliope.limits import STREAM_ID_BYTES_MAX, TYPE_NAME_BYTES_MAX, checked_text
+from calliope.persisting import checked_tags
+from calliope.reading import RecordDecoder, StreamsInlet, live_source, recorded_event_decoder, stored_source
+from calliope.recorded_event import RecordedEvent
+from calliope.snapshots import SnapshotStore
+from calliope.stores.memory import MemoryStore
+from calliope.stores.protocol import EventStore, StreamSummary
+from calliope.stores.record import Selection
+from calliope.stores.sqlite import Durability, SqliteStore
+
+E = TypeVar("E")
+
+
+class Journal:
+    """Keeps event streams and snapshots. Open one with `Journal.open`, as an async context manager.
+
+    Any number of tasks of one event loop may use it. Leaving the block finishes what was accepted, ends live queries
+    with `JournalClosedError` and releases the files.
+
+    Args:
+        open_store: opens the store; `Journal.open` gives one for a URL.
+        clock: the time that events are stamped with.
+    """
+
+    def __init__(self, open_store: Callable[[], Awaitable[EventStore]], clock: MicrosecondClock = system_clock) -> None:
+        self._open_store = open_store
+        self._clock = clock
+        self._opened: EventStore | None = None
+        self._codecs: dict[Any, EventCodec[Any]] = {}
+        self._known = KnownTypes(self._codecs)
+
+    @classmethod
+    def open(
+        cls,
+        url: str | os.PathLike[str],
+        *,
+        durability: Durability = "full",
+        clock: MicrosecondClock = system_clock,
+    ) -> Self:
+        """Return the journal at a URL, to be entered with `async with`.
+
+        Args:
+            url: the path of a file, `sqlite:///path`, or `memory://`. A file that does not exist is made.
+            durability: "full": an acknowledged event survives a power cut. "relaxed": it survives a killed process,
+                and a power cut may lose the last of them; faster where the disk is slow to sync.
+            clock: returns the time that events are stamped with, in microseconds since 1970 UTC.
+
+        Raises:
+            ValueError: the URL is of no known kind, or the durability is not one of the two.
+
+        Entering raises `JournalFormatError` for a path that is no journal and `CorruptJournalError` for a damaged one.
+        """
+        if durability not in ("full", "relaxed"):
+            raise ValueError(f"durability must be 'full' or 'relaxed', not {durability!r}")
+        path = _path_of(url)
+        if path is None:
+            return cls(_open_memory, clock)
+        return cls(lambda: SqliteStore.open(path, durability=durability), clock)
+
+    async def __aenter__(self) -> Self:
+        if self._opened is not None:
+            raise JournalClosedError("a journal is entered once; open it anew")
+        self._opened = await self._open_store()
+        return self
+
+    async def __aexit__(
+        self, error_class: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        with anyio.CancelScope(shield=True):
+            await self._store.aclose()
+
+    @property
+    def snapshots(self) -> SnapshotStore:
+        """The saved states."""
+        return SnapshotStore(self._store, self._clock)
+
+    @property
+    def id(self) -> str:
+        """Names this journal among all others, for ever."""
+        return self._store.journal_id
+
+    def event_stream(self, stream_id: str, event_type: TypeForm[E]) -> EventStream[E]:
+        """Return a handle on a stream; a stream comes to be with its first event.
+
+        Args:
+            stream_id: 1 to 512 bytes in UTF-8, without NUL.
+            event_type: the class of its events, or a union of classes: dataclasses, msgspec.Struct, attrs classes,
+                pydantic models. A class stands for its subclasses too. `UntypedEvent` reads and writes plain data.
+
+        Raises:
+            TypeError, ValueError: the id or the type is not legal.
+        """
+        return EventStream(self._store, stream_id, self._codec(event_type), self._clock)
+
+    @overload
+    def records(
+        self,
+        after: int = 0,
+        *,
+        until: int | None = None,
+        tags: str | Collection[str] = (),
+        types: str | type | Collection[str | type] = (),
+        prefix: str = "",
+        event_type: TypeForm[E],
+    ) -> Source[RecordedEvent[E]]: ...
+    @overload
+    def records(
+        self,
+        after: int = 0,
+        *,
+        until: int | None = None,
+        tags: str | Collection[str] = (),
+        types: str | type | Collection[str | type] = (),
+        prefix: str = "",
+    ) -> Source[RecordedEvent[Any]]: ...
+    def records(
+        self,
+        after: int = 0,
+        *,
+        until: int | None = None,
+        tags: str | Collection[str] = (),
+        types: str | type | Collection[str | type] = (),
+        prefix: str = "",
+        event_type: Any = None,
+    ) -> Source[RecordedEvent[Any]]:
+        """Yield the records of all streams that are stored when it runs, in the order of their positions, then end.
+
+        Args:
+            after: the position to begin after.
+            until: the last position to yield.
+            tags: only records with all of these tags.
+            types: only records of one of these types: stored names, or classes.
+            prefix: only of streams whose ids begin so.
+            event_type: the class, or union of classes, that events are decoded to. If not given, those that this
+                journal was used with and those decorated with `@event` are known.
+
+        The source raises `UnknownEventTypeError` for an event of no known class, and never skips it.
+        """
+        selection = _selection(tags, types, prefix)
+        return stored_source(self._store, selection, after, until, self._decoder(event_type))
+
+    @overload
+    def live_records(
+        self,
+        after: int = 0,
+        *,
+        tags: str | Collection[str] = (),
+        types: str | type | Collection[str | type] = (),
+        prefix: str = "",
+        event_type: TypeForm[E],
+    ) -> Source[RecordedEvent[E]]: ...
+    @overload
+    def live_records(
+        self,
+        after: int = 0,
+        *,
+        tags: str | Collection[str] = (),
+        types: str | type | Collection[str | type] = (),
+        prefix: str = "",
+    ) -> Source[RecordedEvent[Any]]: ...
+    def live_records(
+        self,
+        after: int = 0,
+        *,
+        tags: str | Collection[str] = (),
+        types: str | type | Collection[str | type] = (),
+        prefix: str = "",
+        event_type: Any = None,
+    ) -> Source[RecordedEvent[Any]]:
+        """Yield what `records` yields, then new records as they are committed, for ever."""
+        return live_source(self._store, _selection(tags, types, prefix), after, self._decoder(event_type))
+
+    def streams(self, prefix: str = "") -> Source[StreamSummary]:
+        """Yield a summary of every stream whose id begins with a prefix, in the order of the ids."""
+        if prefix:
+            checked_text("prefix", prefix, STREAM_ID_BYTES_MAX)
+        return Source.from_inlet(lambda: StreamsInlet(self._store, prefix))
+
+    def _codec(self, event_type: Any) -> EventCodec[Any]:
+        codec = self._codecs.get(event_type)
+        if codec is None:
+            codec = self._codecs[event_type] = EventCodec(event_type)
+        return codec
+
+    def _decoder(self, event_type: Any) -> RecordDecoder[RecordedEvent[Any]]:
+        codec = self._known if event_type is None else self._codec(event_type)
+        return recorded_event_decoder(codec, self._store.journal_id)
+
+    @property
+    def _store(self) -> EventStore:
+        if self._opened is None:
+            raise JournalClosedError("the journal is not open: use `async with Journal.open(…) as journal`")
+        return self._opened
+
+
+async def _open_memory() -> EventStore:
+    return MemoryStore()
+
+
+def _path_of(url: str | os.PathLike[str]) -> Path | None:
+    """Return the file of a journal; None: it is kept in memory."""
+    text = os.fspath(url)
+    if type(text) is not str:
+        raise TypeError(f"a journal's URL must be a str or a path, not {url!r}")
+    if text == "memory://":
+        return None
+    scheme, separator, rest = text.partition("://")
+    if separator and scheme != "sqlite":
+        raise ValueError(f"{text!r} is no journal that is known here: give a path, sqlite:///path or memory://")
+    if separator and not rest.startswith("/"):
+        raise ValueError(f"{text!r} must have three slashes before a relative path, four before an absolute one")
+    path = rest[1:] if separator else text
+    if not path or "\0" in path:
+        raise ValueError(f"{text!r} names no file")
+    return Path(path)
+
+
+def _selection(tags: str | Collection[str], types: str | type | Collection[str | type], prefix: str) -> Selection:
+    if prefix:
+        checked_text("prefix", prefix, STREAM_ID_BYTES_MAX)
+    several = (types,) if isinstance(types, (str, type)) else types
+    names = [type_ if isinstance(type_, str) else definition_of(type_).name for type_ in several]
+    return Selection(
+        prefix=prefix,
+        types=frozenset(checked_text("type", name, TYPE_NAME_BYTES_MAX) for name in names),
+        tags=frozenset(checked_tags(tags)),
+    )

@@ -1,0 +1,163 @@
+"""One lane for all writes: group commit on a thread of its own.
+
+A commit costs a sync of the disk, whatever it holds. So requests that arrive while one commit is under way are gathered
+and go into the next together (group commit; DeWitt et al., SIGMOD 1984, section 4). One thread writes, so nothing else
+needs a lock, and the event loop never waits for the disk.
+
+    caller      submit ──► gathering ──┐ at the end of the loop's turn, if the thread is free
+    event loop                         ├─► thread: commit(batch)
+    caller      ◄── announce, wake ────┘
+
+1. The first request of a turn schedules the hand-over for the end of that turn, so all callers that the last commit
+   woke are in the next batch together.
+2. While the thread commits, requests gather.
+3. When it is done, the records are announced to readers, then the callers resume: durable first, visible second.
+
+A cancelled caller stops waiting; its request stays in the lane and is written as if nothing had happened.
+
+Invariant: at most one batch is with the thread.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from queue import Empty, SimpleQueue
+from typing import Generic, TypeVar
+
+import anyio
+import anyio.to_thread
+from anyio.lowlevel import checkpoint, current_token
+
+from calliope.errors import JournalClosedError
+
+Request = TypeVar("Request")
+Reply = TypeVar("Reply")
+Outcome = TypeVar("Outcome")
+
+LANE_REQUESTS_MAX = 16_384
+"""How many requests may gather for the next commit; further callers wait for room."""
+
+
+class Pending(Generic[Request, Reply]):
+    """A request on its way. The committing thread sets either its reply or its error."""
+
+    __slots__ = ("error", "reply", "request")
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.reply: Reply | None = None
+        self.error: Exception | None = None
+
+
+class _Batch(Generic[Request, Reply]):
+    __slots__ = ("done", "requests")
+
+    def __init__(self) -> None:
+        self.requests: list[Pending[Request, Reply]] = []
+        self.done = anyio.Event()
+
+
+class CommitLane(Generic[Request, Reply, Outcome]):
+    """Takes requests from any number of tasks and commits them in batches, in order.
+
+    Create it inside the event loop that will use it.
+
+    Args:
+        commit: commits a batch on the lane's thread; sets the reply or the error of each request, and never raises.
+        announce: tells readers what a commit returned, in the event loop, before the callers resume.
+        idle: called on the thread whenever it had nothing to do for a while; returns the seconds until the next call.
+    """
+
+    def __init__(
+        self,
+        commit: Callable[[Sequence[Pending[Request, Reply]]], Outcome],
+        announce: Callable[[Outcome], None],
+        idle: Callable[[], float],
+    ) -> None:
+        self._commit = commit
+        self._announce = announce
+        self._idle = idle
+        self._gathering: _Batch[Request, Reply] = _Batch()
+        self._handing_over = False
+        self._committing = False
+        self._closed = False
+        self._queue: SimpleQueue[_Batch[Request, Reply] | None] = SimpleQueue()
+        native = current_token().native_token
+        self._post: Callable[..., object] = getattr(native, "call_soon_threadsafe", None) or native.run_sync_soon  # type: ignore[attr-defined]
+        self._soon: Callable[..., object] = getattr(native, "call_soon", None) or self._post
+        self._thread = threading.Thread(target=self._work, name="calliope-commit-lane", daemon=True)
+        self._thread.start()
+
+    async def submit(self, request: Request) -> Reply:
+        """Commit a request and return its reply.
+
+        Cancellation stops the waiting, not the writing.
+
+        Raises:
+            JournalClosedError: the lane is closed; nothing was written.
+            Exception: whatever error `commit` set for this request.
+        """
+        while len(self._gathering.requests) >= LANE_REQUESTS_MAX and not self._closed:
+            await self._gathering.done.wait()
+        if self._closed:
+            raise JournalClosedError("the journal is closed; nothing was written")
+        pending: Pending[Request, Reply] = Pending(request)
+        batch = self._gathering
+        batch.requests.append(pending)
+        self._hand_over_soon()
+        await batch.done.wait()
+        if pending.error is not None:
+            raise pending.error
+        return pending.reply  # type: ignore[return-value] # set by commit, or else the error is
+
+    def post(self, function: Callable[[], object]) -> None:
+        """Run a function in the event loop, from the lane's thread.
+
+        Raises:
+            RuntimeError: the loop has ended.
+        """
+        self._post(function)
+
+    async def aclose(self) -> None:
+        """Commit what was accepted, then end the thread; closing twice does nothing."""
+        self._closed = True
+        with anyio.CancelScope(shield=True):
+            while self._committing or self._gathering.requests:
+                await self._gathering.done.wait() if self._gathering.requests else await checkpoint()
+            self._queue.put(None)
+            await anyio.to_thread.run_sync(self._thread.join)
+
+    def _hand_over_soon(self) -> None:
+        if not self._committing and not self._handing_over:
+            self._handing_over = True
+            self._soon(self._hand_over)
+
+    def _hand_over(self) -> None:
+        self._handing_over = False
+        self._committing = True
+        batch, self._gathering = self._gathering, _Batch()
+        self._queue.put(batch)
+
+    def _finish(self, batch: _Batch[Request, Reply], outcome: Outcome) -> None:
+        self._committing = False
+        try:
+            self._announce(outcome)
+        finally:
+            batch.done.set()
+            if self._gathering.requests:
+                self._hand_over_soon()
+
+    def _work(self) -> None:
+        pause = self._idle()
+        while True:
+            try:
+                batch = self._queue.get(timeout=pause)
+            except Empty:
+                pause = self._idle()
+                continue
+            if batch is None:
+                return
+            outcome = self._commit(batch.requests)
+            try:
+                self._post(self._finish, batch, outcome)
+            except RuntimeError:
+                return  # the event loop ended without closing the journal: nobody is left to tell

@@ -1,0 +1,248 @@
+"""The SQLite store: a journal in one file, for any number of tasks and several processes.
+
+Writes go through one commit lane, reads through a few connections of their own, in worker threads. The module joins
+the two; what is written and read is in `sqlite_writer` and `sqlite_reader`, the file's form in `sqlite_schema`.
+
+Other processes may write to the same file. While anybody waits for records the lane's thread looks every few
+milliseconds whether they did (`PRAGMA data_version`), and publishes what it finds in the tail.
+"""
+
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Literal, TypeVar, cast
+
+import anyio
+import anyio.to_thread
+import apsw
+
+from calliope.errors import CorruptJournalError, JournalClosedError
+from calliope.stores.commit_lane import CommitLane
+from calliope.stores.high_water_mark import HighWaterMark
+from calliope.stores.page_checksums import VFS_NAME
+from calliope.stores.protocol import AppendRequest, Page, StoredSnapshot, StreamSummary
+from calliope.stores.record import Selection, StoredRecord
+from calliope.stores.sqlite_errors import translated
+from calliope.stores.sqlite_reader import SqliteReader, snapshot_checksum
+from calliope.stores.sqlite_schema import create_or_check, identify, tune
+from calliope.stores.sqlite_writer import Advance, SqliteWriter, Write
+from calliope.stores.tail import Tail
+
+Durability = Literal["full", "relaxed"]
+
+READERS_MAX = 4
+"""How many pages may be read at once; further readers wait."""
+
+POLL_SECONDS = 0.01
+"""How often the lane looks for other processes' events while somebody waits for them."""
+
+POLL_IDLE_SECONDS = 0.05
+"""How often the lane looks whether somebody waits."""
+
+T = TypeVar("T")
+
+
+class SqliteStore:
+    """Keeps records in an SQLite file. Open it with `SqliteStore.open`.
+
+    Attributes:
+        path: the journal's file; `-wal`, `-shm` and `-mark` files stand beside it.
+        journal_id: names this journal among all others.
+        tail: the newest records and the wake-up of live readers.
+    """
+
+    def __init__(self, path: Path, journal_id: bytes, head: int, writer: SqliteWriter, vfs: str) -> None:
+        self.path = path
+        self.journal_id = journal_id.hex()
+        self.tail = Tail(head)
+        self._vfs = vfs
+        self._writer = writer
+        self._process = os.getpid()
+        self._closed = False
+        self._idle_readers: list[SqliteReader] = []
+        self._reading = anyio.CapacityLimiter(READERS_MAX)
+        self._lane: CommitLane[AppendRequest | Write, object, Advance] = CommitLane(
+            writer.commit, self._announce, self._look_for_others
+        )
+
+    @classmethod
+    async def open(cls, path: Path, *, durability: Durability = "full", vfs: str = VFS_NAME) -> "SqliteStore":
+        """Open a journal file, or make one.
+
+        Args:
+            path: the file.
+            durability: "full" syncs before each acknowledgement; "relaxed" leaves that to the operating system, so
+                that a power cut (not a killed process) may lose the last acknowledged events.
+            vfs: the file layer; tests use others.
+
+        Raises:
+            JournalFormatError: the path is not a journal, or of a newer format.
+            CorruptJournalError: the journal holds less than was acknowledged, or its first pages are damaged.
+        """
+        arguments = await anyio.to_thread.run_sync(_opened, path, durability, vfs)
+        return cls(path, *arguments, vfs)
+
+    async def append(self, request: AppendRequest) -> list[StoredRecord]:
+        """Write a request durably; see `EventStore.append`."""
+        self._check_usable()
+        return cast(list[StoredRecord], await self._lane.submit(request))
+
+    async def read_stream(self, stream_id: str, *, after: int, limit: int) -> Page:
+        """Return records of one stream; see `EventStore.read_stream`."""
+        return await self._read(lambda reader: reader.stream_page(stream_id, after, limit))
+
+    async def read_all(self, selection: Selection, *, after: int, limit: int) -> Page:
+        """Return records of all streams; see `EventStore.read_all`."""
+        return await self._read(lambda reader: reader.all_page(selection, after, limit))
+
+    async def stream(self, stream_id: str) -> StreamSummary | None:
+        """Return one stream's summary; see `EventStore.stream`."""
+        return await self._read(lambda reader: reader.stream(stream_id))
+
+    async def streams(self, *, prefix: str, after: str, limit: int) -> list[StreamSummary]:
+        """Return summaries of streams; see `EventStore.streams`."""
+        return await self._read(lambda reader: reader.streams(prefix, after, limit))
+
+    async def save_snapshot(self, snapshot: StoredSnapshot) -> None:
+        """Keep a snapshot durably; see `EventStore.save_snapshot`."""
+        row = (
+            snapshot.snapshot_id,
+            snapshot.sequence_number,
+            *snapshot.type,
+            snapshot.timestamp,
+            snapshot.payload,
+            snapshot_checksum(snapshot),
+        )
+        await self._write(
+            lambda connection: connection.execute("INSERT OR REPLACE INTO snapshot VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        )
+
+    async def load_snapshot(self, snapshot_id: str, *, below: int) -> StoredSnapshot | None:
+        """Return the newest snapshot; see `EventStore.load_snapshot`."""
+        return await self._read(lambda reader: reader.snapshot(snapshot_id, below))
+
+    async def list_snapshots(self, snapshot_id: str) -> list[StoredSnapshot]:
+        """Return snapshots without payloads; see `EventStore.list_snapshots`."""
+        return await self._read(lambda reader: reader.snapshots(snapshot_id))
+
+    async def delete_snapshots(self, snapshot_id: str, *, keep: int) -> int:
+        """Delete older snapshots; see `EventStore.delete_snapshots`."""
+
+        def delete(connection: apsw.Connection) -> int:
+            connection.execute(
+                "DELETE FROM snapshot WHERE snapshot_id = ?1 AND sequence_number NOT IN (SELECT sequence_number"
+                " FROM snapshot WHERE snapshot_id = ?1 ORDER BY sequence_number DESC LIMIT ?2)",
+                (snapshot_id, keep),
+            )
+            return connection.changes()
+
+        return cast(int, await self._write(delete))
+
+    async def aclose(self) -> None:
+        """Finish what was accepted, then close all connections; closing twice does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        with anyio.CancelScope(shield=True):
+            await self._lane.aclose()
+            self.tail.close()
+            await anyio.to_thread.run_sync(self._close_connections)
+
+    async def _write(self, write: Write) -> object:
+        self._check_usable()
+        return await self._lane.submit(write)
+
+    async def _read(self, read: Callable[[SqliteReader], T]) -> T:
+        self._check_usable()
+        return await anyio.to_thread.run_sync(self._read_now, read, limiter=self._reading)
+
+    def _read_now(self, read: Callable[[SqliteReader], T]) -> T:
+        try:
+            reader = self._idle_readers.pop() if self._idle_readers else self._new_reader()
+            try:
+                return read(reader)
+            finally:
+                if self._closed:
+                    reader.connection.close()
+                else:
+                    self._idle_readers.append(reader)
+        except apsw.Error as error:
+            raise translated(error, str(self.path)) from error
+
+    def _new_reader(self) -> SqliteReader:
+        connection = _connected(self.path, self._vfs)
+        connection.pragma("query_only", True)
+        return SqliteReader(connection)
+
+    def _close_connections(self) -> None:
+        while self._idle_readers:
+            self._idle_readers.pop().connection.close()
+        self._writer.close()
+
+    def _announce(self, advance: Advance) -> None:
+        if advance.jumped_to is not None:
+            self.tail.reset(advance.jumped_to)
+        self.tail.publish(advance.records)
+
+    def _look_for_others(self) -> float:
+        """Publish what other processes wrote, if anybody waits for it. Runs on the lane's thread."""
+        if not self.tail.awaited:
+            return POLL_IDLE_SECONDS
+        try:
+            advance = self._writer.poll()
+        except (apsw.Error, CorruptJournalError):
+            return POLL_IDLE_SECONDS  # whoever reads or writes meets the error itself; the next look begins here again
+        if advance.records or advance.jumped_to is not None:
+            self._lane.post(partial(self._announce, advance))
+        return POLL_SECONDS
+
+    def _check_usable(self) -> None:
+        if self._closed:
+            raise JournalClosedError(f"the journal {self.path} is closed")
+        if os.getpid() != self._process:
+            raise JournalClosedError(
+                f"the journal {self.path} was opened by process {self._process}; a fork cannot use it"
+            )
+
+
+def _connected(path: Path, vfs: str, *, durable: bool = True) -> apsw.Connection:
+    connection = apsw.Connection(str(path), vfs=vfs)
+    tune(connection, durable=durable)
+    return connection
+
+
+def _opened(path: Path, durability: Durability, vfs: str) -> tuple[bytes, int, SqliteWriter]:
+    """Open or make the file, check that it holds what was acknowledged, and prepare to write."""
+    identify(path)
+    durable = durability == "full"
+    mark = HighWaterMark(Path(f"{path}-mark"))
+    connect = partial(_connected, path, vfs, durable=durable)
+    try:
+        _check_not_emptied(path, mark)
+        connection = connect()
+        try:
+            journal_id = create_or_check(connection, path)
+            head = SqliteReader(connection).head()
+            _check_acknowledged(path, mark.read(journal_id), head)
+            if durable:
+                mark.write(journal_id, head)
+        except BaseException:
+            connection.close()
+            raise
+    except (apsw.Error, OSError) as error:
+        raise translated(error, str(path)) from error
+    return journal_id, head, SqliteWriter(connection, connect, journal_id, mark if durable else None, head)
+
+
+def _check_not_emptied(path: Path, mark: HighWaterMark) -> None:
+    if path.exists() and path.stat().st_size == 0:
+        _check_acknowledged(path, mark.read(), 0)
+
+
+def _check_acknowledged(path: Path, acknowledged: int, head: int) -> None:
+    if head < acknowledged:
+        raise CorruptJournalError(
+            f"{path} ends at position {head}, but {acknowledged} was acknowledged;"
+            f" to go on with what is left, remove {path}-mark"
+        )

@@ -1,0 +1,173 @@
+"""The form of a journal file: an SQLite database (https://sqlite.org/fileformat.html) that any SQLite can read.
+
+    meta        one row: the journal id
+    stream      a number for each stream id, and the stream's kind
+    event_type  a number for each stored type name and schema version
+    event       one row an event; `position` is the order of the journal and has no gaps
+    event_key   the event ids that callers gave and what they named, for writing it once
+    event_tag   the positions of each tag
+    snapshot    states
+
+Rows are small integers and two blobs because the layout decides the speed: an index over text stream ids halves it.
+Every event carries a CRC-32 over all that is served of it, the stream id and type name included, so that a record is
+checked from end to end; see `sqlite_rows`. Every page carries one as well; see `page_checksums`.
+
+`application_id` says that a database is a journal, `user_version` in which format. A reader refuses a newer format.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import apsw
+
+from calliope.errors import JournalFormatError
+from calliope.stores.page_checksums import PAGE_BYTES, RESERVED_BYTES
+
+APPLICATION_ID = 0x43616C6C  # "Call"
+FORMAT_VERSION = 1
+_HEADER_BYTES = 100
+
+BUSY_TIMEOUT_MILLISECONDS = 30_000
+"""How long a process waits for another's write transaction."""
+
+CACHE_KIBIBYTES = 16 * 1024
+"""Page cache of one connection."""
+
+CHECKPOINT_PAGES = 4_000
+"""How long the write-ahead log may grow before its pages are moved into the database."""
+
+_TABLES = """
+CREATE TABLE meta (
+    journal_id BLOB NOT NULL
+) STRICT;
+CREATE TABLE stream (
+    id INTEGER PRIMARY KEY,
+    stream_id TEXT NOT NULL UNIQUE,
+    kind TEXT NOT NULL
+) STRICT;
+CREATE TABLE event_type (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    schema_version INTEGER NOT NULL,
+    UNIQUE (name, schema_version)
+) STRICT;
+CREATE TABLE event (
+    position INTEGER PRIMARY KEY,
+    stream INTEGER NOT NULL,
+    sequence_number INTEGER NOT NULL,
+    type INTEGER NOT NULL,
+    timestamp INTEGER NOT NULL,
+    attributes BLOB,
+    payload BLOB NOT NULL,
+    checksum INTEGER NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX event_by_stream ON event (stream, sequence_number);
+CREATE TABLE event_key (
+    stream INTEGER NOT NULL,
+    event_id TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    event_count INTEGER NOT NULL,
+    PRIMARY KEY (stream, event_id)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE event_tag (
+    tag TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    PRIMARY KEY (tag, position)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE snapshot (
+    snapshot_id TEXT NOT NULL,
+    sequence_number INTEGER NOT NULL,
+    type TEXT NOT NULL,
+    schema_version INTEGER NOT NULL,
+    timestamp INTEGER NOT NULL,
+    payload BLOB NOT NULL,
+    checksum INTEGER NOT NULL,
+    PRIMARY KEY (snapshot_id, sequence_number)
+) STRICT, WITHOUT ROWID;
+"""
+
+
+def identify(path: Path) -> None:
+    """Refuse what is no journal of this format, by the file's header, without changing it.
+
+    It reads through SQLite's file layer: closing a descriptor of our own would drop the locks that other connections
+    of this process hold (https://sqlite.org/howtocorrupt.html, section 2.2).
+
+    Raises:
+        JournalFormatError: the path is a folder, or the file is something else, or of a newer format.
+    """
+    if path.is_dir():
+        raise JournalFormatError(f"{path} is a folder, not a journal")
+    if not path.parent.is_dir():
+        raise JournalFormatError(f"{path} cannot be made: there is no folder {path.parent}")
+    if not path.exists() or path.stat().st_size == 0 or Path(f"{path}-journal").exists():
+        return  # new, or SQLite has to roll a torn creation back first
+    header = _header(path)
+    if len(header) < _HEADER_BYTES or not header.startswith(b"SQLite format 3\0"):
+        raise JournalFormatError(f"{path} is not a journal: it does not begin like an SQLite database")
+    if int.from_bytes(header[68:72], "big") != APPLICATION_ID:
+        raise JournalFormatError(f"{path} is an SQLite database, but not a Calliope journal")
+    _check_version(path, int.from_bytes(header[60:64], "big"))
+
+
+def create_or_check(connection: apsw.Connection, path: Path) -> bytes:
+    """Make an empty database a journal, or check that it is one; return the journal id.
+
+    Raises:
+        JournalFormatError: it is of another format.
+    """
+    if connection.pragma("application_id") != APPLICATION_ID:
+        connection.reserve_bytes("main", RESERVED_BYTES)
+        connection.pragma("page_size", PAGE_BYTES)
+        connection.pragma("synchronous", "FULL")
+        with transaction(connection):
+            if connection.pragma("application_id") != APPLICATION_ID:  # nobody was quicker
+                connection.execute(_TABLES)
+                connection.execute("INSERT INTO meta VALUES (?)", (os.urandom(8),))
+                connection.pragma("application_id", APPLICATION_ID)
+                connection.pragma("user_version", FORMAT_VERSION)
+    _check_version(path, int(connection.pragma("user_version")))
+    connection.pragma("journal_mode", "wal")
+    return bytes(connection.execute("SELECT journal_id FROM meta").get)
+
+
+@contextmanager
+def transaction(connection: apsw.Connection, mode: str = "IMMEDIATE") -> Iterator[None]:
+    """Commit what the block does, or roll it back.
+
+    A write transaction takes its lock at the beginning: taken later it may fail at once, whatever the busy timeout.
+    """
+    connection.execute(f"BEGIN {mode}")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def tune(connection: apsw.Connection, *, durable: bool) -> None:
+    """Set what SQLite keeps for each connection and not in the file."""
+    connection.set_busy_timeout(BUSY_TIMEOUT_MILLISECONDS)
+    connection.pragma("synchronous", "FULL" if durable else "NORMAL")
+    connection.pragma("cache_size", -CACHE_KIBIBYTES)
+    connection.pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
+    connection.pragma("journal_size_limit", 4 * CHECKPOINT_PAGES * PAGE_BYTES)
+
+
+def _header(path: Path) -> bytes:
+    file = apsw.VFSFile("", str(path), [apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_MAIN_DB, 0])
+    try:
+        return file.xRead(min(_HEADER_BYTES, file.xFileSize()), 0)
+    finally:
+        file.xClose()
+
+
+def _check_version(path: Path, version: int) -> None:
+    if version != FORMAT_VERSION:
+        raise JournalFormatError(
+            f"{path} is a journal of format {version}; this version of Calliope reads format {FORMAT_VERSION}"
+        )

@@ -1,0 +1,301 @@
+"""The thread side of writing to SQLite: one connection, one transaction a batch.
+
+Two processes may write to one file. The write lock is taken at the beginning of each transaction; if the journal's head
+is not where this process left it, another process wrote, and what is remembered about streams is read anew.
+
+A request is checked against the heads of streams in memory before any of it is staged, so a request that fails leaves
+nothing to undo and costs the others of its batch nothing. If the transaction fails, all of it is undone, everything
+remembered is forgotten, and each caller gets the error.
+
+A failed sync is never retried into success: what SQLite reports after one is not trusted. The callers learn that the
+outcome is unknown, and the connection is opened anew (Rebello et al., "Can Applications Recover from fsync Failures?",
+USENIX ATC 2020).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import cast
+
+import apsw
+
+from calliope.errors import (
+    CalliopeError,
+    CorruptJournalError,
+    CorruptRecordError,
+    ExpectedVersionError,
+    StreamKindError,
+)
+from calliope.stores.commit_lane import Pending
+from calliope.stores.high_water_mark import HighWaterMark
+from calliope.stores.protocol import AppendRequest, StreamKind
+from calliope.stores.record import NewEvent, StoredRecord, StoredType, position_of_minted_id
+from calliope.stores.sqlite_errors import translated
+from calliope.stores.sqlite_reader import SqliteReader
+from calliope.stores.sqlite_rows import ALL_COLUMNS, checksum_seed, row_of
+from calliope.stores.sqlite_schema import transaction
+
+STREAMS_REMEMBERED_MAX = 65_536
+"""How many streams' heads are remembered; the oldest are forgotten first."""
+
+FOREIGN_RECORDS_MAX = 1_024
+"""How many records of other processes are read into the tail at once; beyond that readers read pages."""
+
+Write = Callable[[apsw.Connection], object]
+"""Any other write that shares the lane, such as saving a snapshot."""
+
+Requests = Sequence[Pending[AppendRequest | Write, object]]
+
+
+@dataclass(slots=True)
+class _Stream:
+    """What the writer remembers of a stream; number 0: it has no row yet."""
+
+    number: int
+    kind: StreamKind
+    sequence_number: int
+    seeds: dict[StoredType, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Advance:
+    """What became visible: records that directly follow what was visible before, or a jump over too many.
+
+    Attributes:
+        records: the new records, in order.
+        jumped_to: when set, the head before `records`; what lies below it was not read.
+    """
+
+    records: list[StoredRecord]
+    jumped_to: int | None = None
+
+
+class SqliteWriter:
+    """Commits batches of requests. Every method runs on the commit lane's thread.
+
+    Args:
+        connection: writes from now on.
+        connect: opens another connection for writing, after the storage failed.
+        journal_id: the journal's id, as in the file.
+        mark: where acknowledged positions are remembered; None when durability is relaxed.
+        head: the highest position that readers know of.
+    """
+
+    def __init__(
+        self,
+        connection: apsw.Connection,
+        connect: Callable[[], apsw.Connection],
+        journal_id: bytes,
+        mark: HighWaterMark | None,
+        head: int,
+    ) -> None:
+        self._connect = connect
+        self._journal_id = journal_id
+        self._mark = mark
+        self._head = head
+        self._data_version: object = None
+        self._use(connection)
+        self._forget()
+
+    def commit(self, batch: Requests) -> Advance:
+        """Commit a batch in one transaction; set each request's reply or error.
+
+        Returns:
+            What readers may see now. After an error nothing is new.
+        """
+        visible = self._head
+        try:
+            with transaction(self._connection):
+                self._forget_oldest()
+                advance = self._catch_up()
+                staged = _Staged()
+                for pending in batch:
+                    self._stage(pending, staged)
+                staged.insert(self._connection)
+        except Exception as error:
+            self._fail(batch, error, visible)
+            return Advance([])
+        if staged.records and self._mark is not None:
+            self._mark.write(self._journal_id, self._head)
+        advance.records += staged.records
+        return advance
+
+    def poll(self) -> Advance:
+        """Return what other processes wrote since the last look.
+
+        Raises:
+            apsw.Error, CorruptJournalError: it cannot be read; the next look begins where this one did.
+        """
+        version = self._connection.pragma("data_version")
+        if version == self._data_version:
+            return Advance([])
+        with transaction(self._connection, "DEFERRED"):
+            advance = self._catch_up()
+        self._data_version = version
+        return advance
+
+    def close(self) -> None:
+        """Close the connection and the mark."""
+        self._connection.close()
+        if self._mark is not None:
+            self._mark.close()
+
+    def _forget(self) -> None:
+        self._streams: dict[str, _Stream] = {}
+        self._types: dict[StoredType, int] = {}
+
+    def _forget_oldest(self) -> None:
+        """Keep memory bounded; only between transactions, when all that is remembered is in the tables too."""
+        if len(self._streams) > STREAMS_REMEMBERED_MAX:
+            self._streams = dict(islice(self._streams.items(), STREAMS_REMEMBERED_MAX // 2, None))
+
+    def _catch_up(self) -> Advance:
+        """Take note of what other processes wrote; the transaction is open already."""
+        head = self._reader.head()
+        if head == self._head:
+            return Advance([])
+        if head < self._head:
+            raise CorruptJournalError(f"position {self._head} was acknowledged, but the journal ends at {head}")
+        self._forget()
+        jumped_to = head - FOREIGN_RECORDS_MAX if head - self._head > FOREIGN_RECORDS_MAX else None
+        try:
+            records = self._reader.log(self._head if jumped_to is None else jumped_to, FOREIGN_RECORDS_MAX)
+        except CorruptRecordError:
+            records, jumped_to = [], head  # those who read it meet the damage themselves
+        self._head = head
+        return Advance(records, jumped_to)
+
+    def _fail(self, batch: Requests, error: Exception, visible: int) -> None:
+        self._forget()
+        self._head = visible
+        for pending in batch:
+            pending.error = pending.error or translated(error, self._connection.filename)
+        if not isinstance(error, (apsw.FullError, apsw.BusyError)):
+            self._connection.close()
+            self._use(self._connect())
+
+    def _use(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+        self._reader = SqliteReader(self._connection)
+        self._data_version = None  # so that the first look looks
+
+    def _stage(self, pending: Pending[AppendRequest | Write, object], staged: "_Staged") -> None:
+        request = pending.request
+        try:
+            if isinstance(request, AppendRequest):
+                pending.reply = self._staged_append(request, staged)
+            else:
+                pending.reply = request(self._connection)
+        except CalliopeError as error:
+            pending.error = error
+
+    def _staged_append(self, request: AppendRequest, staged: "_Staged") -> list[StoredRecord]:
+        """Check a request, and stage its rows if it may be written; nothing is staged of one that may not."""
+        stream = self._streams.get(request.stream_id) or self._stored_stream(request)
+        earlier = self._written_before(request, stream, staged)
+        if earlier is not None:
+            return earlier
+        if stream.kind != request.kind:
+            raise StreamKindError(request.stream_id, request.kind, stream.kind)
+        if request.expected_version is not None and request.expected_version != stream.sequence_number:
+            raise ExpectedVersionError(request.expected_version, stream.sequence_number, request.stream_id)
+        if stream.number == 0:
+            self._create(request.stream_id, stream)
+        records = [self._staged_event(event, request, stream, staged) for event in request.events]
+        if request.event_id is not None:
+            staged.named[stream.number, request.event_id] = records
+        return records
+
+    def _staged_event(
+        self, event: NewEvent, request: AppendRequest, stream: _Stream, staged: "_Staged"
+    ) -> StoredRecord:
+        self._head += 1
+        stream.sequence_number += 1
+        seed = stream.seeds.get(event.type)
+        if seed is None:
+            seed = stream.seeds[event.type] = checksum_seed(request.stream_id, event.type)
+        record = StoredRecord(
+            self._head,
+            request.stream_id,
+            stream.sequence_number,
+            event.type,
+            request.timestamp,
+            event.payload,
+            event.attributes,
+        )
+        staged.add(record, stream.number, self._type_number(event.type), seed)
+        return record
+
+    def _stored_stream(self, request: AppendRequest) -> _Stream:
+        row = self._connection.execute(
+            "SELECT id, kind, coalesce((SELECT max(sequence_number) FROM event WHERE stream = stream.id), 0)"
+            " FROM stream WHERE stream_id = ?",
+            (request.stream_id,),
+        ).fetchone()
+        if row is None:
+            return _Stream(0, request.kind, 0)
+        stream = self._streams[request.stream_id] = _Stream(*row)
+        return stream
+
+    def _create(self, stream_id: str, stream: _Stream) -> None:
+        self._connection.execute("INSERT INTO stream (stream_id, kind) VALUES (?, ?)", (stream_id, stream.kind))
+        stream.number = self._connection.last_insert_rowid()
+        self._streams[stream_id] = stream
+
+    def _type_number(self, stored_type: StoredType) -> int:
+        number = self._types.get(stored_type)
+        if number is None:
+            row = self._connection.execute(
+                "SELECT id FROM event_type WHERE name = ? AND schema_version = ?", stored_type
+            ).fetchone()
+            if row is None:
+                self._connection.execute("INSERT INTO event_type (name, schema_version) VALUES (?, ?)", stored_type)
+                row = (self._connection.last_insert_rowid(),)
+            number = self._types[stored_type] = cast(int, row[0])
+        return number
+
+    def _written_before(self, request: AppendRequest, stream: _Stream, staged: "_Staged") -> list[StoredRecord] | None:
+        """Return the records of the first time a request was written, or None if it is new."""
+        if request.event_id is None or stream.number == 0:
+            return None
+        records = staged.named.get((stream.number, request.event_id))
+        if records is not None:
+            return records
+        row = self._connection.execute(
+            "SELECT position, event_count FROM event_key WHERE stream = ? AND event_id = ?",
+            (stream.number, request.event_id),
+        ).fetchone()
+        if row is not None:
+            return self._reader.log(cast(int, row[0]) - 1, cast(int, row[1]))
+        position = position_of_minted_id(request.event_id, self._journal_id.hex())
+        if position is None or position > self._head:
+            return None
+        record = self._reader.log(position - 1, 1)
+        return record if record and record[0].stream_id == request.stream_id else None
+
+
+class _Staged:
+    """The rows of one transaction, gathered so that each table is written by one statement."""
+
+    def __init__(self) -> None:
+        self.records: list[StoredRecord] = []
+        self.named: dict[tuple[int, str], list[StoredRecord]] = {}
+        self._rows: list[tuple[object, ...]] = []
+        self._tags: list[tuple[str, int]] = []
+
+    def add(self, record: StoredRecord, stream: int, type_number: int, seed: int) -> None:
+        self.records.append(record)
+        self._rows.append(row_of(record, stream, type_number, seed))
+        for tag in record.attributes.tags:
+            self._tags.append((tag, record.position))
+
+    def insert(self, connection: apsw.Connection) -> None:
+        if self._rows:
+            connection.executemany(f"INSERT INTO event ({ALL_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", self._rows)
+        if self._tags:
+            connection.executemany("INSERT INTO event_tag VALUES (?, ?)", self._tags)
+        if self.named:
+            connection.executemany(
+                "INSERT INTO event_key VALUES (?, ?, ?, ?)",
+                [(*key, records[0].position, len(records)) for key, records in self.named.items()],
+            )

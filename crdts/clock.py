@@ -1,0 +1,177 @@
+"""The clock of a CRDT object: who writes, what has been seen, and the one place where operations are made.
+
+Every operation that is prepared on this object goes through `Clock.issue` (or `draft` and `finish`, when it is
+not known at once what it will say), which numbers it and hands it to the listener, if there is one.
+
+The values inside an `ORMap` have no clock of their own. While `ORMap.update` runs, the clock of the value that
+it changes is a `Session`, which collects actions into the map's one operation; at all other times a `Dormant`
+one, which refuses to make operations.
+"""
+
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from crdts.dots import ReplicaTable
+from crdts.errors import CausalityError
+from crdts.operation import Operation
+from crdts.version_vector import COUNTER_MAX, VersionVector
+
+Listener = Callable[[Operation], object]
+
+NOTHING_SEEN = VersionVector()
+
+
+class Clock:
+    """What one object has seen: a counter of its own and a vector of the others.
+
+    Attributes:
+        replica_id: The replica that writes here.
+        counter: The number of its operations.
+        listener: Called with every operation that is prepared here.
+        stable: What `Crdt.stabilize` has relied on so far.
+    """
+
+    __slots__ = ("_others", "_past", "_table", "counter", "listener", "replica_id", "stable")
+
+    def __init__(self, replica_id: str, table: ReplicaTable | None) -> None:
+        self.replica_id = replica_id
+        self.counter = 0
+        self.listener: Listener | None = None
+        self.stable = NOTHING_SEEN
+        self._table = table
+        self._past: VersionVector | None = NOTHING_SEEN  # a view of _others that operations share
+        self._others: dict[str, int] = {}
+
+    @property
+    def table(self) -> ReplicaTable:
+        """The numbering of replicas; one that nobody keeps for types without dots."""
+        return self._table or ReplicaTable(self.replica_id)
+
+    @property
+    def version(self) -> VersionVector:
+        """Everything seen."""
+        if self.counter == 0:
+            return self._seen_of_others()
+        return VersionVector.wrap({**self._others, self.replica_id: self.counter})
+
+    def seen(self, replica_id: str) -> int:
+        """Returns how many operations of a replica have been seen."""
+        return self.counter if replica_id == self.replica_id else self._others.get(replica_id, 0)
+
+    def issue(self, type_name: str, action: str, argument: Any) -> Operation:
+        """Makes the next operation of this replica."""
+        self.counter = counter = self.counter + 1
+        past = self._past
+        if past is None:
+            past = self._seen_of_others()
+        operation = Operation(self.replica_id, counter, past, type_name, action, argument)
+        if self.listener is not None:
+            self.listener(operation)
+        return operation
+
+    def draft(self, type_name: str) -> Operation:
+        """Returns what will be the next operation, without counting it."""
+        return Operation(self.replica_id, self.counter + 1, self._seen_of_others(), type_name, "", None)
+
+    def finish(self, draft: Operation, action: str, argument: Any) -> None:
+        """Counts the draft as made, now that it is known what it says."""
+        draft.action, draft.argument = action, argument
+        self.counter = draft.counter
+        if self.listener is not None:
+            self.listener(draft)
+
+    def admits(self, operation: Operation) -> bool:
+        """Says whether the operation is new here.
+
+        Raises:
+            CausalityError: It is new, but something that it has seen has not been seen here; or it has not
+                seen something that was declared stable.
+        """
+        seen = self.seen(operation.replica_id)
+        if operation.counter <= seen:
+            return False
+        missing = {r: c for r, c in operation.others.items() if c > self.seen(r)}
+        if operation.counter > seen + 1:
+            missing[operation.replica_id] = operation.counter - 1
+        if missing:
+            raise CausalityError(f"{operation!r} came before its past: {missing} has not been seen here", missing)
+        if self.stable:
+            self._check_stable(operation)
+        return True
+
+    def record(self, operation: Operation) -> None:
+        """Counts an admitted operation as seen."""
+        self._advance(operation.replica_id, operation.counter)
+
+    def absorb(self, version: VersionVector) -> None:
+        """Counts everything in `version` as seen."""
+        for replica_id, counter in version.items():
+            if counter > self.seen(replica_id):
+                self._advance(replica_id, counter)
+
+    def _advance(self, replica_id: str, counter: int) -> None:
+        if replica_id == self.replica_id:
+            self.counter = counter
+            return
+        if self._past is not None:  # operations share this dictionary: leave it to them
+            self._others = dict(self._others)
+            self._past = None
+        self._others[replica_id] = counter
+
+    def _seen_of_others(self) -> VersionVector:
+        if self._past is None:
+            self._past = VersionVector.wrap(self._others)
+        return self._past
+
+    def _check_stable(self, operation: Operation) -> None:
+        unseen = {r: c for r, c in self.stable.items() if not operation.saw(r, c)}
+        if unseen:
+            raise CausalityError(f"{operation!r} has not seen {unseen}, which was declared stable here", unseen)
+
+
+class Session:
+    """The clock of a value inside an `ORMap` while the map's `update` changes it."""
+
+    __slots__ = ("_operation", "actions", "table")
+
+    def __init__(self, table: ReplicaTable, operation: Operation) -> None:
+        self.table = table
+        self._operation = operation
+        self.actions: list[tuple[str, Any]] = []
+
+    def issue(self, _type_name: str, action: str, argument: Any) -> Operation:
+        """Adds an action to the map's operation and returns that operation."""
+        self.actions.append((action, argument))
+        return self._operation
+
+    def draft(self, _type_name: str) -> Operation:
+        """Returns the map's operation."""
+        return self._operation
+
+    def finish(self, _draft: Operation, action: str, argument: Any) -> None:
+        """Adds an action to the map's operation."""
+        self.actions.append((action, argument))
+
+
+class Dormant:
+    """The clock of a value inside an `ORMap` at all other times."""
+
+    __slots__ = ("table",)
+
+    def __init__(self, table: ReplicaTable) -> None:
+        self.table = table
+
+    def issue(self, _type_name: str, _action: str, _argument: Any) -> NoReturn:
+        """Refuses."""
+        raise RuntimeError("a value inside an ORMap is changed by the function given to ORMap.update, nowhere else")
+
+    def draft(self, _type_name: str) -> NoReturn:
+        """Refuses."""
+        self.issue("", "", None)
+
+    def finish(self, _draft: Operation, _action: str, _argument: Any) -> NoReturn:
+        """Refuses."""
+        self.issue("", "", None)
+
+
+__all__ = ["COUNTER_MAX", "Clock", "Dormant", "Session"]

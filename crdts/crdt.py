@@ -1,0 +1,449 @@
+"""What every CRDT has in common, and how a new one is written.
+
+Theory of operation
+===================
+
+A CRDT object belongs to one replica. A method that changes it *prepares* an operation: it decides, from what
+is seen here, what shall happen everywhere. The operation takes *effect* here at once, is returned, and takes
+effect at every other replica through `apply` (Shapiro et al., "A Comprehensive Study of Convergent and
+Commutative Replicated Data Types", 2011). `apply` delivers in causal order or not at all: when an effect runs,
+everything that the operation had seen has taken effect before. What it had not seen is concurrent to it; about
+that `operation.saw(replica_id, counter)` is the judge. So an effect must come out the same in whatever order
+concurrent operations are applied, and that is all there is to prove.
+
+Whole states can be joined, too (`merge`). The trick that makes state small (Bieniusa et al., "An Optimized
+Conflict-free Replicated Set", 2012) is that each piece of state is tagged with the dot of the operation that
+put it there. A piece that one side lacks although its version covers the dot has been removed there, and goes;
+one whose dot the version does not cover is news, and stays. No tombstones.
+
+Writing a type
+==============
+
+Derive from `Crdt`, give it `__slots__` and these parts. The example is complete, and `crdts.testing` checks it::
+
+    class Badge(Crdt):                        # on while somebody's pinning has not been unpinned
+        __slots__ = ("_pins",)
+        _actions = {"pin": check_nothing, "unpin": check_nothing}
+
+        def _bottom(self):                    # the empty state
+            self._pins = DotSets()
+
+        @property
+        def value(self):                      # what the user reads; a pure function of the state
+            return None in self._pins
+
+        def pin(self):                        # prepare: validate, then one call
+            return self._prepare("pin", None)
+
+        def unpin(self):
+            return self._prepare("unpin", None)
+
+        def _effect(self, action, argument, operation):
+            table = self._clock.table
+            if action == "pin":
+                self._pins.put(None, table.pack(operation), table.seen_by(operation))
+            else:
+                self._pins.drop(None, table.seen_by(operation))
+
+        def _reset(self, operation):          # undo what the operation has seen, and nothing else
+            self._pins.drop_all(self._clock.table.seen_by(operation))
+
+        def _join(self, other, join):         # the state join
+            self._pins.join(other._pins, join)
+
+        def _dump(self, encoder):             # state to plain values; also what == compares
+            return self._pins.dump(encoder)
+
+        def _load(self, plain, decoder):      # plain values to state, believing nothing
+            self._pins.load(plain, decoder, check_nothing)
+
+Rules for the parts:
+
+* `_actions` names every action and a function that raises `MalformedOperationError` if a decoded argument does
+  not suit it. Arguments are plain (None, bool, int, float, str, bytes, tuple, dict) and never change. The
+  check runs before the effect; the effect itself must not fail and ignores what refers to nothing.
+* `_effect` runs at the source as well as everywhere else. It must not read anything that differs between
+  replicas which have seen the same: not `replica_id`, not the order of a dictionary, no clock, no chance.
+* Inside an `ORMap` *several* actions may come in one operation, under one dot. Therefore an operation has
+  `saw` itself, and a dot alone identifies one action only together with something of that action.
+* `_reset` is `clear()`, and what `ORMap.remove(key)` does to the value of the key: nothing of what the
+  operation saw may be left. An ORMap forgets a value when nobody has updated it since; then nothing of a
+  concurrent update can be in it.
+* `_join` gets a `Join`: use it to translate the other's dots and to ask who had seen what.
+* `_fold(stable)` is `stabilize`: drop what no operation still to come can need. All of them have seen
+  `stable`. Return whether anything was folded. `value` must not change, and two states that have seen the
+  same must be equal after folding by the same version. The default folds nothing.
+* `_renumbered(action, argument, renumber)` returns the argument with own counters in it mapped by
+  `renumber`. Only types whose arguments contain dots need it; see `adopt`.
+* `_dump` and `_load`: dots go through the encoder and decoder. Maps and tuples of plain values only.
+
+A type whose state is smaller without dots (counters are) sets `_keeps_dots = False`, has `clear` and
+`_clear` of its own instead of `_reset`, and a second class, derived with `map_form_of=`, for values inside an
+ORMap, which must be able to vanish.
+
+The two stores in `crdts.dots` do most of this for you. Types are found by their `type_name`, the class name
+unless it is given, when a map's operation arrives: two classes of one name cannot be used at once.
+
+Invariants:
+    A version is enough to know a state: equal versions, equal states (stabilisation aside).
+    An operation takes effect once, after its past, at every object.
+    An error from `apply` or `merge` has changed nothing.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar, Self, cast
+
+from crdts.clock import Clock, Dormant, Listener, Session
+from crdts.dots import Decoder, Encoder, Join, ReplicaTable, Stable
+from crdts.errors import CausalityError, CrdtError, MalformedOperationError, OperationTypeError
+from crdts.operation import REPLICA_ID_BYTES_MAX, Operation, checked_vector
+from crdts.version_vector import VersionVector
+from crdts.wire import FORMAT, decode, encode, expect
+
+Check = Callable[[Any], None]
+
+_types: dict[str, type["Crdt"]] = {}
+
+
+class Crdt(ABC):
+    """A value that replicas change without asking one another, and that converges.
+
+    Objects are equal if they are of one type, have seen the same operations and hold the same state. The
+    replica id and what `stabilize` has folded away do not count.
+
+    Args:
+        replica_id: The replica that writes here: 1 to 255 bytes of text. No two objects may write under one
+            id, unless the operations of one are handed to the other's `adopt`.
+    """
+
+    __slots__ = ("_clock",)
+
+    type_name: ClassVar[str]
+    _actions: ClassVar[Mapping[str, Check]] = {}
+    _keeps_dots: ClassVar[bool] = True
+    _map_form: ClassVar[type["Crdt"] | None] = None
+    _clock: Clock | Session | Dormant
+
+    def __init_subclass__(cls, *, type_name: str | None = None, map_form_of: type["Crdt"] | None = None) -> None:
+        super().__init_subclass__()
+        if map_form_of is not None:
+            cls.type_name = map_form_of.type_name
+            map_form_of._map_form = cls  # noqa: SLF001 - the two belong together
+            return
+        cls.type_name = type_name or cls.__name__
+        _types[cls.type_name] = cls
+
+    def __init__(self, replica_id: str) -> None:
+        checked_replica_id(replica_id)
+        self._clock = Clock(replica_id, ReplicaTable(replica_id) if self._keeps_dots else None)
+        self._bottom()
+
+    # What users call.
+
+    @property
+    @abstractmethod
+    def value(self) -> Any:
+        """What the replicas agree on once they have seen the same operations."""
+
+    @property
+    def replica_id(self) -> str:
+        """The replica that writes here."""
+        return self._root.replica_id
+
+    @property
+    def version(self) -> VersionVector:
+        """The operations seen here."""
+        return self._root.version
+
+    @property
+    def stable_version(self) -> VersionVector:
+        """What `stabilize` has relied on so far: operations that have not seen it are refused."""
+        return self._root.stable
+
+    def apply(self, operation: Operation) -> bool:
+        """Lets an operation take effect here: True if it is new, False if it was seen before.
+
+        Raises:
+            CausalityError: Its causal past is missing; nothing has changed.
+            MalformedOperationError: It is of another type or not valid; nothing has changed.
+        """
+        clock = self._root
+        if operation.type_name != self.type_name:
+            raise OperationTypeError(self.type_name, operation.type_name)
+        if not clock.admits(operation):
+            return False
+        self._check(operation.action, operation.argument)
+        self._run(operation.action, operation.argument, operation)
+        clock.record(operation)
+        return True
+
+    def merge(self, other: Self) -> None:
+        """Joins the state of another object into this one; idempotent, commutative and associative.
+
+        Raises:
+            TypeError: `other` is of another type.
+            CausalityError: One side has declared stable what the other has seen only in part; nothing has
+                changed.
+        """
+        if type(other) is not type(self):
+            raise TypeError(f"a {type(self).__name__} merges with its like, not with a {type(other).__name__}")
+        if other is self:
+            return
+        mine, theirs = self._root, other._root
+        stable = _common_stable(mine, theirs)
+        if theirs.stable != stable:
+            other = other._folded(stable)
+        if mine.stable != stable:
+            self._fold(Stable(mine.table, stable))
+            mine.stable = stable
+        self._join(other, Join(mine.table, mine.version, theirs.table, theirs.version))
+        mine.absorb(theirs.version)
+
+    def clear(self) -> Operation:
+        """Undoes everything that has been seen here, and nothing that is concurrent (an observed reset)."""
+        return self._prepare("clear", None)
+
+    def stabilize(self, version: VersionVector) -> None:
+        """Folds away what no operation still to come can need; the value does not change.
+
+        Args:
+            version: A version that has been seen here and that *every operation not yet seen here* has in
+                its past. The minimum of the vectors of all replicas has this property only together with
+                everything those replicas had written when they told their vectors.
+
+        Raises:
+            CausalityError: The version has not been seen here; nothing has changed.
+        """
+        clock = self._root
+        missing = {r: c for r, c in version.items() if c > clock.seen(r)}
+        if missing:
+            raise CausalityError(f"{missing} cannot be stable, it has not even been seen here", missing)
+        if self._fold(Stable(clock.table, version)):
+            clock.stable = clock.stable.merge(version)
+
+    def copy(self, replica_id: str | None = None) -> Self:
+        """Returns an independent object with the same state, for another replica (or for `adopt`)."""
+        clock = self._root
+        twin: Self = type(self)(clock.replica_id if replica_id is None else replica_id)
+        twin._root.stable = clock.stable
+        twin._join(self, Join(twin._clock.table, VersionVector(), clock.table, clock.version))
+        twin._root.absorb(clock.version)
+        return twin
+
+    def listen(self, listener: Listener | None) -> None:
+        """Has `listener` called with every operation that is prepared here (not with those applied)."""
+        self._root.listener = listener
+
+    def adopt(self, operations: Iterable[Operation], seen: VersionVector | None = None) -> list[Operation]:
+        """Applies what was done to an older copy of this object, and returns the operations to ship.
+
+        A copy made by `copy()`, with this object's own replica id, has prepared operations while this object
+        went on: both used the same numbers. The operations are numbered anew, after what was done here, and
+        each remembers what its source had not seen. So two tasks that work on copies lose nothing.
+
+        Args:
+            operations: All that the copy has prepared, in their order.
+            seen: What the operations shall count as having seen in any case; at least what is stable here.
+
+        Raises:
+            CausalityError: The operations are not those of a copy of this object.
+            InsufficientRightsError: Rights that an operation spends have been spent here in the meantime. Those
+                before it have been adopted.
+        """
+        clock = self._root
+        adopted: list[Operation] = []
+        base: int | None = None
+        shift = 0
+        floor = clock.stable if seen is None else clock.stable.merge(seen)
+        for operation in operations:
+            if base is None:
+                base, shift = operation.counter - 1, clock.counter - operation.counter + 1
+                _check_forked(clock, operation, shift)
+            adopted.append(self._adopt_one(operation, base, shift, floor))
+        return adopted
+
+    def to_bytes(self) -> bytes:
+        """Returns the state, without the replica id, as bytes."""
+        clock = self._root
+        version = clock.version
+        encoder = Encoder(clock.table, version)
+        return encode((FORMAT, self.type_name, dict(version), dict(clock.stable), self._dump(encoder)))
+
+    @classmethod
+    def from_bytes(cls, data: bytes, replica_id: str) -> Self:
+        """Returns an object of `replica_id` with the state that `to_bytes` encoded.
+
+        Raises:
+            MalformedOperationError: These are not the bytes of a state of this type.
+        """
+        plain = decode(data)
+        expect(type(plain) is tuple and len(plain) == 5 and plain[0] == FORMAT, "a state of format 1")
+        _, type_name, counters, stable, state = plain
+        expect(type_name == cls.type_name, f"the state of a {cls.type_name}")
+        version, stable = checked_vector(counters), checked_vector(stable)
+        expect(version.descends(stable), "a stable version that has been seen")
+        self = cls(replica_id)
+        clock = self._root
+        self._load(state, Decoder(clock.table, version))
+        clock.absorb(version)
+        clock.stable = stable
+        return self
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        mine, theirs = self._clock, other._clock
+        if not isinstance(mine, Clock) or not isinstance(theirs, Clock):
+            return bool(self.value == other.value)
+        if mine.version != theirs.version:
+            return False
+        stable = mine.stable.merge(theirs.stable)
+        return bool(self._folded(stable)._plain() == other._folded(stable)._plain())
+
+    __hash__ = None  # type: ignore[assignment] # it changes
+
+    def __repr__(self) -> str:
+        if not isinstance(self._clock, Clock):
+            return f"<{self.type_name}: {self.value!r}>"
+        return f"<{self.type_name} of {self.replica_id}: {self.value!r} at {dict(self.version)}>"
+
+    # What a type writes.
+
+    @abstractmethod
+    def _bottom(self) -> None:
+        """Makes the state empty."""
+
+    @abstractmethod
+    def _effect(self, action: str, argument: Any, operation: Operation) -> None:
+        """Lets a checked action take effect."""
+
+    def _reset(self, operation: Operation) -> None:
+        """Undoes what `operation` has seen. Every type has this, or a `_clear` and a map form."""
+        raise NotImplementedError
+
+    def _clear(self, argument: Any, operation: Operation) -> None:
+        """Lets the action of `clear()` take effect."""
+        self._reset(operation)
+
+    @abstractmethod
+    def _join(self, other: Self, join: Join) -> None:
+        """Joins the other's state into this one."""
+
+    @abstractmethod
+    def _dump(self, encoder: Encoder) -> Any:
+        """Returns the state as plain values."""
+
+    @abstractmethod
+    def _load(self, plain: Any, decoder: Decoder) -> None:
+        """Takes over what `_dump` returned, into the empty state."""
+
+    def _fold(self, stable: Stable) -> bool:
+        """Folds away what no operation still to come can need; says whether there was anything."""
+        return False
+
+    @classmethod
+    def _renumbered(cls, action: str, argument: Any, renumber: Callable[[int], int]) -> Any:
+        """Returns the argument with the own counters in it renumbered."""
+        return argument
+
+    # What a type uses.
+
+    @classmethod
+    def _inside(cls, clock: Session | Dormant) -> Self:
+        """Returns an empty value of this type for the inside of an ORMap."""
+        form = cast("type[Self]", cls._map_form or cls)
+        value: Self = form.__new__(form)
+        value._clock = clock
+        value._bottom()
+        return value
+
+    def _prepare(self, action: str, argument: Any) -> Operation:
+        """Makes an operation, lets it take effect here and returns it."""
+        operation = self._clock.issue(self.type_name, action, argument)
+        self._run(action, argument, operation)
+        return operation
+
+    # How it works together.
+
+    @property
+    def _root(self) -> Clock:
+        if not isinstance(self._clock, Clock):
+            raise CrdtError(f"this {self.type_name} is a part of an ORMap; ask the map")
+        return self._clock
+
+    def _check(self, action: str, argument: Any) -> None:
+        check = self._actions.get(action, check_nothing if action == "clear" else None)
+        if check is None:
+            raise MalformedOperationError(f"{self.type_name} knows no action {action!r}")
+        check(argument)
+
+    def _run(self, action: str, argument: Any, operation: Operation) -> None:
+        if action == "clear":
+            self._clear(argument, operation)
+        else:
+            self._effect(action, argument, operation)
+
+    def _plain(self) -> Any:
+        clock = self._root
+        return self._dump(Encoder(clock.table, clock.version))
+
+    def _folded(self, stable: VersionVector) -> Self:
+        if self._root.stable == stable:
+            return self
+        twin: Self = self.copy()
+        twin._fold(Stable(twin._clock.table, stable))
+        return twin
+
+    def _adopt_one(self, operation: Operation, base: int, shift: int, floor: VersionVector) -> Operation:
+        if shift == 0:
+            self.apply(operation)
+            return operation
+        argument = self._renumbered(
+            operation.action, operation.argument, lambda counter: counter + shift if counter > base else counter
+        )
+        rebased = operation.rebased(base, shift, argument, floor)
+        self.apply(rebased)
+        return rebased
+
+
+def crdt_type(name: str) -> type[Crdt]:
+    """Returns the class of a CRDT type by its name.
+
+    Raises:
+        MalformedOperationError: No such type has been imported here.
+    """
+    found = _types.get(name)
+    if found is None:
+        raise MalformedOperationError(f"there is no CRDT type {name!r} here")
+    return found
+
+
+def check_nothing(argument: Any) -> None:
+    """Refuses an argument where there must be none."""
+    expect(argument is None, "no argument")
+
+
+def checked_replica_id(replica_id: object) -> None:
+    """Refuses what cannot be the id of a replica."""
+    if not isinstance(replica_id, str):
+        raise TypeError(f"a replica id is a str, not {replica_id!r:.100}")
+    try:
+        size = len(replica_id.encode())
+    except UnicodeEncodeError:
+        raise ValueError(f"the replica id {replica_id!r:.100} has a lone surrogate") from None
+    if not 0 < size <= REPLICA_ID_BYTES_MAX:
+        raise ValueError(f"a replica id has 1 to {REPLICA_ID_BYTES_MAX} bytes, not {size}")
+
+
+def _common_stable(mine: Clock, theirs: Clock) -> VersionVector:
+    missing = {r: c for r, c in mine.stable.items() if 0 < theirs.seen(r) < c}
+    missing.update((r, c) for r, c in theirs.stable.items() if 0 < mine.seen(r) < c)
+    if missing:
+        raise CausalityError(f"one state has declared {missing} stable, the other has not seen it", missing)
+    return mine.stable.merge(theirs.stable)
+
+
+def _check_forked(clock: Clock, operation: Operation, shift: int) -> None:
+    if operation.replica_id != clock.replica_id or shift < 0:
+        raise CausalityError(f"{operation!r} was not prepared on a copy of this object", {})

@@ -1,7 +1,7 @@
 """Synchronous stages, fused: ten of them cost one step per chunk, not ten awaits per element.
 
 A synchronous stage is a *transform*: it turns an iterator over a chunk into a lazy iterator over what
-becomes of it (`map`, `filter` and their like, which run in C). Neighbouring transforms are stacked and the
+becomes of it (`map`, `filter` and their like, which run in C). Neighbouring transforms are stacked, and the
 whole stack is drawn through one `list.extend` per chunk. Elements therefore still go through the stages one
 after the other, depth first, as in a plain `for` loop: whatever is not drawn is not computed.
 
@@ -11,14 +11,14 @@ Two subtleties:
   get downstream before it does.
 * A function that raises `StopIteration` looks to the built-ins like the end of the chunk, and elements
   would vanish. So a marker ends every chunk: when the stack stops and the marker has not been reached, and
-  no stage says that it stopped on purpose, a `RuntimeError` says what happened (as PEP 479 does).
+  no stage has said that it stopped on purpose, a `RuntimeError` says what happened (as PEP 479 does).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
 from typing import Any, Generic, TypeVar
 
-from calliope.flow.inlet import CHUNK, EVERYTHING, Inlet
+from calliope.flow.inlet import Inlet, Open, Stage
 from calliope.flow.origins import IterableInlet
 
 T = TypeVar("T")
@@ -28,7 +28,7 @@ Transform = Callable[[Iterator[Any]], Iterator[Any]]
 
 
 class Stop:
-    """Lets a stage say that no further element will pass it."""
+    """Lets a transform say that no further element will pass it."""
 
     stopped = False
 
@@ -38,41 +38,32 @@ class FusedInlet(Generic[T]):
 
     def __init__(self, upstream: Inlet[Any]) -> None:
         self._upstream = upstream
-        self._lazy = isinstance(upstream, IterableInlet)
-        self._read: Callable[[int], Any] = (
-            upstream.read if isinstance(upstream, IterableInlet) else upstream.pull
-        )
+        self._read: Callable[[int], Any] = upstream.read if isinstance(upstream, IterableInlet) else upstream.pull
         self._transforms: list[Transform] = []
-        self._expanding = False
         self._stop = Stop()
         self._pending: Iterator[T] | None = None
         self._whole = False
         self._ended = False
-        self._error: BaseException | None = None
+        self._error: Exception | None = None
 
-    def push(self, begin: Callable[[Stop], Transform], *, expanding: bool) -> None:
-        """Puts one more transform onto the stack; `expanding`: one element may become many."""
+    def push(self, begin: Callable[[Stop], Transform]) -> None:
+        """Puts one more transform onto the stack."""
         self._transforms.append(begin(self._stop))
-        self._expanding = self._expanding or expanding
 
     async def pull(self, limit: int) -> Sequence[T]:
-        """Returns what becomes of the next elements, never computing more than `limit` results."""
+        """Returns what becomes of the next elements."""
         while not self._ended:
             if self._pending is None:
-                chunk = await self._read(self._demand(limit))
+                chunk = await self._read(limit)
                 if not chunk:
                     break
                 self._pending = self._stack(chunk)
-            if elements := self._draw(self._pending, min(limit, CHUNK) if self._expanding else limit):
+            if elements := self._draw(self._pending, limit):
                 return elements
         self._ended = True
         if self._error is not None:
             raise self._error
-        return []
-
-    def _demand(self, limit: int) -> int:
-        # What one element expands to may be all that is wanted. Reading a lazy upstream computes nothing.
-        return 1 if self._expanding and limit < EVERYTHING and not self._lazy else limit
+        return ()
 
     def _stack(self, chunk: Iterable[Any]) -> Iterator[T]:
         self._whole = False
@@ -102,7 +93,7 @@ class FusedInlet(Generic[T]):
         elif not self._whole:
             self._fail(RuntimeError("a function given to a stage raised StopIteration"))
 
-    def _fail(self, error: BaseException) -> None:
+    def _fail(self, error: Exception) -> None:
         self._pending = None
         self._ended = True
         self._error = error
@@ -112,3 +103,18 @@ class FusedInlet(Generic[T]):
         self._ended = True
         self._pending = None
         await self._upstream.aclose()
+
+
+def fused(begin: Callable[[Stop], Transform]) -> Stage:
+    """Makes a stage of a transform; every run begins one of its own."""
+
+    def stage(open_upstream: Open) -> Open:
+        def open_fused() -> Inlet[Any]:
+            upstream = open_upstream()
+            inlet = upstream if isinstance(upstream, FusedInlet) else FusedInlet[Any](upstream)
+            inlet.push(begin)
+            return inlet
+
+        return open_fused
+
+    return stage

@@ -1,9 +1,9 @@
-"""Background tasks outside of any task group, each with an owner that ends it.
+"""Background tasks, each with an owner that ends it.
 
 A stream that is iterated with `async for` lives in an object, not in a block, so no task group can hold
 its background tasks: trio forbids one to stay open across the loop's body in the caller's task. They are
-therefore asyncio tasks or trio system tasks. Every one is owned by the inlet (or the run) that started it:
-`aclose` of the owner cancels it and waits until it has ended.
+therefore asyncio tasks or trio system tasks. Each is owned by the inlet or run that started it, whose
+closing cancels it and waits until it has ended.
 
 Invariant: what runs in such a task reports its errors to its owner and never lets one escape.
 """
@@ -15,13 +15,13 @@ from typing import Any, Protocol
 
 import anyio
 
+from calliope.flow.by_hand import in_trio, is_by_hand
+
 try:
     import trio
-    from trio.lowlevel import in_trio_task, spawn_system_task
-except ImportError:  # trio is an extra; without it every loop is asyncio's
-
-    def in_trio_task() -> bool:
-        return False
+    from trio.lowlevel import spawn_system_task
+except ImportError:  # trio is an extra
+    pass
 
 
 class Background(Protocol):
@@ -45,8 +45,6 @@ class _AsyncioTask:
 
     async def wait(self) -> None:
         await asyncio.wait([self._task])
-        if not self._task.cancelled():
-            self._task.result()
 
 
 class _TrioTask:
@@ -70,17 +68,19 @@ class _TrioTask:
 
 
 def start(function: Callable[[], Coroutine[Any, Any, None]]) -> Background:
-    """Starts a background task, in a copy of the caller's context."""
-    return _TrioTask(function) if in_trio_task() else _AsyncioTask(function)
+    """Starts a background task, in a copy of the caller's context; the caller owns it."""
+    return _TrioTask(function) if in_trio() else _AsyncioTask(function)
 
 
-def in_trio() -> bool:
-    """Says whether the caller is a trio task."""
-    return in_trio_task()
+async def end(*tasks: Background) -> None:
+    """Cancels tasks and returns when all have ended, even if the caller is cancelled meanwhile.
 
-
-async def end(task: Background) -> None:
-    """Cancels a task and returns when it has ended, even if the caller is cancelled meanwhile."""
-    task.cancel()
+    By hand it only cancels them.
+    """
+    for task in tasks:
+        task.cancel()
+    if is_by_hand():
+        return
     with anyio.CancelScope(shield=True):
-        await task.wait()
+        for task in tasks:
+            await task.wait()

@@ -5,18 +5,18 @@ own. Nothing is computed before somebody pulls, so back-pressure is the absence 
 
 Rules that every inlet keeps and every consumer may rely on:
 
-* `pull(limit)` returns 1 to `limit` elements, or `[]` for ever after the last one. It returns what is there
-  and waits only when there is nothing: a live element is never held back to fill a chunk.
-* `limit` is the demand: how many elements the consumer will certainly use. A consumer that will use all of
+* `pull(limit)` returns 1 to `limit` elements, or nothing for ever after the last one. It returns what is
+  there and waits only when there is nothing: a live element is never held back to fill a chunk.
+* `limit` is the demand: how many elements the consumer would use at once. A consumer that will use all of
   them says `EVERYTHING`; how long a chunk then is, is the inlet's choice (`CHUNK` is a good one).
-* One pull at a time. After a pull has raised or was cancelled, and after `[]`, only `aclose` makes sense.
-* `aclose()` closes everything upstream, may be called more than once, and never while a pull is under way.
+* One pull at a time. After a pull has raised or was cancelled, only `aclose` makes sense.
+* `aclose()` closes everything upstream. It may be called more than once, and never while a pull is under way.
 * An element that was computed before an error is handed out before the error is raised.
 """
 
 import sys
-from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -35,9 +35,16 @@ class Inlet(Protocol[T_co]):
     """The live end of an opened stream; the module's head states the rules it keeps."""
 
     async def pull(self, limit: int, /) -> Sequence[T_co]:
-        """Returns the next elements, at least 1 and at most `limit`; `[]` when there are no more."""
+        """Returns the next elements, at least 1 and at most `limit`; none when there are no more."""
         ...
 
     async def aclose(self) -> None:
         """Closes this inlet and everything upstream of it; calling it again does nothing."""
         ...
+
+
+Open = Callable[[], Inlet[Any]]
+"""Opens one run of a recipe. It never waits: what has to be waited for waits in the first pull."""
+
+Stage = Callable[[Open], Open]
+"""Puts itself behind a recipe. It gets the recipe and not an inlet so that it may open it again (`retry`)."""

@@ -1,13 +1,16 @@
-"""Inlets that have nothing upstream: the elements of iterables and of async iterables."""
+"""Inlets that have nothing upstream: the elements of iterables, of async iterables, of foreign inlets."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterable, Sequence
+from inspect import isawaitable
 from itertools import chain, islice
-from typing import Generic, TypeVar
+from typing import Any, Generic, Never, TypeVar
 
-from calliope.flow.inlet import CHUNK
+from calliope.flow.by_hand import foreign
+from calliope.flow.inlet import CHUNK, Inlet
 from calliope.flow.pace import give_way
 
 T = TypeVar("T")
+S = TypeVar("S")
 
 
 class IterableInlet(Generic[T]):
@@ -63,16 +66,95 @@ class AsyncIteratorInlet(Generic[T]):
     async def pull(self, limit: int) -> Sequence[T]:
         """Returns the next element, alone."""
         if self._ended:
-            return []
+            return ()
         await give_way()
         try:
-            return [await anext(self._iterator)]
+            return (await anext(self._iterator),)
         except StopAsyncIteration:
             self._ended = True
-            return []
+            return ()
 
     async def aclose(self) -> None:
-        """Closes the iterator if it can be closed: the `finally` blocks of an async generator run now."""
+        """Closes the iterator if it is a generator: its `finally` blocks run now."""
         self._ended = True
         if isinstance(self._iterator, AsyncGenerator):
-            await self._iterator.aclose()
+            await foreign(self._iterator.aclose)
+
+
+class ForeignInlet(Generic[T]):
+    """Holds an inlet that is not ours to the rules: no pull after the end, closed once, fair to other tasks."""
+
+    def __init__(self, inlet: Inlet[T]) -> None:
+        self._inlet = inlet
+        self._ended = False
+        self._closed = False
+
+    async def pull(self, limit: int) -> Sequence[T]:
+        """Returns what the inlet returns."""
+        if self._ended:
+            return ()
+        await give_way()
+        chunk = await self._inlet.pull(limit)
+        self._ended = not chunk
+        return chunk
+
+    async def aclose(self) -> None:
+        """Closes the inlet, the first time."""
+        self._ended = True
+        if not self._closed:
+            self._closed = True
+            await foreign(self._inlet.aclose)
+
+
+class FailedInlet:
+    """Has an error and no elements."""
+
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
+    async def pull(self, limit: int) -> Sequence[Never]:
+        """Raises the error, with a traceback of this run only."""
+        raise self._error.with_traceback(None)
+
+    async def aclose(self) -> None:
+        """Does nothing."""
+
+
+class UnfoldInlet(Generic[S, T]):
+    """Grows elements from a state, by a function that may be synchronous or asynchronous."""
+
+    def __init__(self, state: S, function: Callable[[S], Any]) -> None:
+        self._state = state
+        self._function = function
+        self._ended = False
+        self._error: Exception | None = None
+
+    async def pull(self, limit: int) -> Sequence[T]:
+        """Returns the next elements: one if the function is asynchronous, several if it is not."""
+        await give_way()
+        chunk: list[T] = []
+        while len(chunk) < min(limit, CHUNK) and not self._ended:
+            try:
+                if await self._step(chunk):
+                    break
+            except Exception as error:
+                self._ended, self._error = True, error
+        if not chunk and self._error is not None:
+            raise self._error
+        return chunk
+
+    async def _step(self, chunk: list[T]) -> bool:
+        # A function that waits once will wait again: what there is goes first.
+        grown = self._function(self._state)
+        if waits := isawaitable(grown):
+            grown = await grown
+        if grown is None:
+            self._ended = True
+            return True
+        element, self._state = grown
+        chunk.append(element)
+        return waits
+
+    async def aclose(self) -> None:
+        """Grows no further element."""
+        self._ended = True

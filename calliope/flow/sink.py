@@ -6,8 +6,9 @@ from inspect import isawaitable
 from typing import Any, Generic, TypeVar
 
 from calliope.flow.arguments import check_callable
-from calliope.flow.errors import EmptyStreamError
+from calliope.flow.errors import EmptyStreamError, RunDisposedError
 from calliope.flow.inlet import EVERYTHING, Inlet
+from calliope.flow.queues import Queue
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -65,27 +66,51 @@ class Sink(Generic[T_contra, R_co]):
         return Sink(consume)
 
     @staticmethod
-    def first() -> "Sink[T, T]":
-        """Gives the first element and ends the stream there; raises `EmptyStreamError` if there is none."""
+    def first(*default: "T") -> "Sink[T, T]":
+        """Gives the first element and computes no second; `EmptyStreamError` if there is none and no default."""
 
         async def consume(inlet: Inlet[T]) -> T:
-            for element in await inlet.pull(1):
+            for element in (*await inlet.pull(1), *default):
                 return element
             raise EmptyStreamError("first")
 
         return Sink(consume)
 
     @staticmethod
-    def last() -> "Sink[T, T]":
-        """Gives the last element; raises `EmptyStreamError` if there is none."""
+    def last(*default: "T") -> "Sink[T, T]":
+        """Gives the last element; `EmptyStreamError` if there is none and no default."""
 
         async def consume(inlet: Inlet[T]) -> T:
-            last: Sequence[T] = ()
+            last: Sequence[T] = default
             while chunk := await inlet.pull(EVERYTHING):
                 last = chunk
             for element in reversed(last):
                 return element
             raise EmptyStreamError("last")
+
+        return Sink(consume)
+
+    @staticmethod
+    def queue(queue: "Queue[T]") -> "Sink[T, None]":
+        """Puts every element into a queue, waiting for room, and closes it in the end.
+
+        If the stream fails, so does whoever reads the queue; if the run is cancelled, with `RunDisposedError`.
+        """
+        if not isinstance(queue, Queue):
+            raise TypeError(f"queue must be a Queue or what Source.queue() gives, not {queue!r}")
+
+        async def consume(inlet: Inlet[T]) -> None:
+            try:
+                while chunk := await inlet.pull(await queue.wait_for_room()):
+                    for element in chunk:
+                        await queue.put(element)
+            except Exception as error:
+                queue.fail(error)
+                raise
+            except BaseException:
+                queue.fail(RunDisposedError())
+                raise
+            queue.close()
 
         return Sink(consume)
 

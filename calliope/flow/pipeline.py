@@ -1,4 +1,4 @@
-"""`Run`: a stream that flows in the background for as long as a block lasts."""
+"""`Pipeline`: a source with a sink behind it, and `Run`: a pipeline that flows while a block lasts."""
 
 from collections.abc import Callable, Coroutine
 from types import TracebackType
@@ -7,9 +7,32 @@ from typing import Any, Generic, TypeVar
 import anyio
 
 from calliope.flow import host
+from calliope.flow.closing import opened
 from calliope.flow.errors import RunDisposedError
+from calliope.flow.inlet import Open
+from calliope.flow.sink import Sink
 
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+
+
+class Pipeline(Generic[R_co]):
+    """A recipe that lacks nothing: it can be run, as often as one likes."""
+
+    def __init__(self, open: Open, sink: Sink[Any, R_co]) -> None:  # noqa: A002 - the verb of the domain
+        if not isinstance(sink, Sink):
+            raise TypeError(f"a stream runs into a Sink, not into {sink!r}")
+        self._open = open
+        self._sink = sink
+
+    async def run(self) -> R_co:
+        """Runs until the stream ends or the sink has enough, and returns the sink's result."""
+        async with opened(self._open()) as inlet:
+            return await self._sink.consume(inlet)
+
+    def running(self) -> "Run[R_co]":
+        """Runs in the background of an `async with` block; leaving the block disposes it."""
+        return Run(self.run)
 
 
 class Run(Generic[R]):

@@ -1,0 +1,67 @@
+"""How stages and recipes are put together, and what a function may return where a stream is expected."""
+
+from collections.abc import AsyncIterable, Callable, Iterable
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+from calliope.flow.inlet import Inlet, Open, Stage
+from calliope.flow.origins import AsyncIteratorInlet, IterableInlet
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+T_contra = TypeVar("T_contra", contravariant=True)
+
+
+@runtime_checkable
+class Recipe(Protocol[T_co]):
+    """What can be opened: a `Source`."""
+
+    @property
+    def open(self) -> Callable[[], Inlet[T_co]]:
+        """Opens one run; who opens it closes it."""
+        ...
+
+
+@runtime_checkable
+class Pipe(Protocol[T_contra, T_co]):
+    """What puts stages behind a recipe: a `Flow`."""
+
+    def attach(self, open_upstream: Callable[[], Inlet[T_contra]], /) -> Callable[[], Inlet[T_co]]:
+        """Returns the recipe with the stages behind it."""
+        ...
+
+
+Streamable = Recipe[T] | Iterable[T] | AsyncIterable[T]
+"""What a function may return where a stream is expected: a source, an iterable or an async iterable."""
+
+
+def attaching(attach: Callable[[Inlet[Any]], Inlet[Any]]) -> Stage:
+    """Makes a stage of a function that wraps one opened inlet."""
+
+    def stage(open_upstream: Open) -> Open:
+        return lambda: attach(open_upstream())
+
+    return stage
+
+
+def inlet_of(elements: Any) -> Inlet[Any]:
+    """Opens a source, an iterable or an async iterable.
+
+    Raises:
+        TypeError: it is none of these.
+    """
+    if isinstance(elements, Recipe):
+        return elements.open()
+    if isinstance(elements, Iterable):
+        return IterableInlet(elements)
+    if isinstance(elements, AsyncIterable):
+        return AsyncIteratorInlet(aiter(elements))
+    raise TypeError(f"expected a Source, an iterable or an async iterable, not {elements!r}")
+
+
+def check_recipes(name: str, values: tuple[Any, ...]) -> None:
+    """Raises `TypeError` unless there are values and all are sources."""
+    if not values:
+        raise TypeError(f"{name} needs at least one other source")
+    for value in values:
+        if not isinstance(value, Recipe):
+            raise TypeError(f"{name} takes sources, not {value!r}")

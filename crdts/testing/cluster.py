@@ -72,6 +72,10 @@ class Cluster:
     def _unseen(self, member: Member) -> list[Issued]:
         return [each for each in self.issued if not member.seen >> each.index & 1]
 
+    def history(self, member: Member) -> History:
+        """Returns what the member has seen, as a specification gets it."""
+        return self._observer.history(member.seen)
+
     # Steps
 
     def issue(self, member: Member, command: Command) -> None:
@@ -86,11 +90,24 @@ class Cluster:
             if operation is None:
                 self._observer.expect_as_before(before, member)
             else:
-                self._record(member, command, operation, before.replica.version)
+                self._record(member, command, operation, before)
 
-    def _record(self, member: Member, command: Command, operation: Any, past_version: VersionVector) -> None:
+    def _record(self, member: Member, command: Command, operation: Any, before: Member) -> None:
         counter = member.replica.version[member.name]
-        issued = Issued(len(self.issued), member.name, counter, command, operation, member.seen, past_version)
+        if counter <= before.replica.version[member.name]:
+            self.story.fail(
+                f"the operation to be counted: {member}.version is still {rendered(before.replica.version)}"
+            )
+        issued = Issued(
+            index=len(self.issued),
+            replica_id=member.name,
+            counter=counter,
+            command=command,
+            operation=operation,
+            past=before.seen,
+            past_version=before.replica.version,
+            past_value=before.replica.value,
+        )
         self.issued.append(issued)
         self._observer.record(issued)
         self._names[issued.index] = self.story.name(member.name, command)
@@ -126,11 +143,22 @@ class Cluster:
                 self.story.fail("a CausalityError: the operation's past is missing")
 
     def merge(self, member: Member, other: Member) -> None:
-        """Joins the state of another replica, as it is or as it once was, into this one."""
-        former = "" if other in self.members else "former "
-        with self._step(f"merge {member}←{former}{other}", member):
+        """Joins the state of another replica into this one."""
+        with self._step(f"merge {member}←{other}", member):
             member.replica.merge(other.replica)
             member.seen |= other.seen
+
+    def merge_former(self, member: Member, former: Member) -> None:
+        """Joins a state that a replica once had; it may be refused with CausalityError if it is too old."""
+        before = member.kept()
+        with self._step(f"merge {member}←former {former}", member):
+            try:
+                member.replica.merge(former.replica)
+            except CausalityError:
+                self.story.amend(" is refused (CausalityError)")
+                self._observer.expect_as_before(before, member)
+            else:
+                member.seen |= former.seen
 
     def stabilize(self, member: Member, version: VersionVector | None = None) -> None:
         """Folds away what is settled at a stable version, by default the highest; the value stays."""
@@ -168,17 +196,16 @@ class Cluster:
         members' versions is not stable: a member may have reached it after issuing something that is still under way
         (Baquero, Almeida and Shoker, "Pure operation-based replicated data types", 2017, section 5).
         """
-        reached = [each.replica.version for each in self.members]
+        reached: list[VersionVector] = [each.replica.version for each in self.members]
         under_way = [each.past_version for each in self.issued if not seen >> each.index & 1]
         return reduce(VersionVector.meet, reached + under_way)
 
     def join(self, one: Member, other: Member) -> Member:
         """Returns what merging copies of two replicas gives; it must be what any replica is that saw as much."""
         joined = Member(f"{one}|{other}", one.replica.copy("joined"), one.seen | other.seen, "")
-        with self.story.tell_if_it_fails(f"merge copies: {joined}"):
+        with self._step(f"merge copies: {joined}", joined):
             joined.replica.merge(other.replica)
-            self._observer.observe(joined, self.stable_version(joined.seen))
-            self._observer.expect_bystanders((one, other))
+        self.story.forget()
         return joined
 
     def _delivery(self, member: Member, issued: Issued, how: str) -> str:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from crdts.errors import InsufficientRightsError
 from crdts.testing.cluster import Cluster
 from crdts.testing.history import History
-from crdts.testing.laws import check_merge_laws, check_settled
+from crdts.testing.laws import check_laws, check_settled
 from crdts.testing.steps import Commands, Draw, Steps
 from crdts.testing.story import Discrepancy
 
@@ -123,5 +123,5 @@ def _walk(cluster: Cluster, steps: Steps, draw: Draw, max_steps: int) -> None:
         if step == "end":
             break
         getattr(steps, step)()
-    check_merge_laws(cluster)
+    check_laws(cluster)
     check_settled(cluster, steps.choose)

@@ -21,7 +21,8 @@ class Issued:
         command: what was done.
         operation: what the mutator returned.
         past: the indices of all that had been seen, as the bits of one integer.
-        past_version: the version of the replica before.
+        past_version: the version that the replica had before.
+        past_value: the value that it showed before; positions in a list mean what was to be seen there.
     """
 
     index: int
@@ -31,6 +32,7 @@ class Issued:
     operation: Any
     past: int
     past_version: VersionVector
+    past_value: Any
 
     @property
     def method(self) -> str:

@@ -20,8 +20,15 @@ def check_settled(cluster: Cluster, choose: Callable[[int], int]) -> None:
         cluster.read_back(member)
 
 
-def check_merge_laws(cluster: Cluster) -> None:
-    """Checks that merging the replicas as they are is idempotent, commutative and associative, from nothing up."""
+def check_laws(cluster: Cluster) -> None:
+    """Checks on copies of the replicas as they are what may not change them, and how they merge.
+
+    Neither stabilising nor the way through bytes changes them; merging is idempotent, commutative and associative.
+    """
+    for member in cluster.members:
+        for step in (cluster.stabilize, cluster.read_back):
+            step(member.kept())
+            cluster.story.forget()
     nothing = cluster.newcomer("new")
     a, b, c = (*cluster.members, nothing)[:3]
     cluster.join(nothing, a)

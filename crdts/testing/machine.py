@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from crdts.testing.cluster import Cluster
 from crdts.testing.convergence import REFUSALS, Specification
-from crdts.testing.laws import check_merge_laws, check_settled
+from crdts.testing.laws import check_laws, check_settled
 from crdts.testing.steps import Commands, Steps
 
 
@@ -40,7 +40,7 @@ class ConvergenceMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Checks the laws of merging, delivers the rest and checks that all replicas end alike."""
         if not self.cluster.story.ended:
-            check_merge_laws(self.cluster)
+            check_laws(self.cluster)
             check_settled(self.cluster, lambda count: count - 1)
 
     def _steps(self, data: st.DataObject) -> Steps:

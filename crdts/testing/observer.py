@@ -47,53 +47,53 @@ class Observer:
 
     def observe(self, member: Member, stable_version: VersionVector) -> None:
         """Checks the version, the value and the state of the member that took a step."""
-        self._expect(f"{member}.version", member.replica.version, self.version(member.seen))
+        self._expect_version(f"{member}.version", member.replica.version, self.version(member.seen))
         member.shown = rendered(member.replica.value)
         self._expect_specified(member)
-        witness = self._witnesses.setdefault(member.seen, member)
-        if witness is member:
+        witness = self._witnesses.get(member.seen)
+        if witness is None:
             self._witnesses[member.seen] = member.kept()
-            return
-        expected = f"{member}.value unchanged" if witness.name == member.name else f"{member}.value == {witness}.value"
-        if member.shown != witness.shown:
-            self._story.fail(f"{expected}: {member.shown} != {witness.shown}")
-        self.expect_same(expected.replace(".value", ""), member.replica, witness.replica, stable_version)
+        elif witness.name == member.name:
+            self._expect_shown(f"{member}.value unchanged", member.shown, witness.shown)
+            self._expect_state(f"{member} unchanged", member.replica, witness.replica, stable_version)
+        else:
+            self._expect_shown(f"{member}.value == {witness}.value", member.shown, witness.shown)
+            self._expect_state(f"{member} == {witness}", member.replica, witness.replica, stable_version)
 
     def expect_as_before(self, before: Member, member: Member) -> None:
         """Checks that a step that may change nothing changed nothing."""
-        self._expect(f"{member}.version unchanged", member.replica.version, before.replica.version)
-        self._expect(f"{member}.value unchanged", member.replica.value, before.replica.value)
+        self._expect_version(f"{member}.version unchanged", member.replica.version, before.replica.version)
+        self._expect_shown(f"{member}.value unchanged", rendered(member.replica.value), before.shown)
         if member.replica != before.replica:
             self._story.fail(f"{member} unchanged: {member.replica!r} != {before.replica!r}")
 
     def expect_bystanders(self, members: Iterable[Member]) -> None:
         """Checks that nothing happened to those that took no part in the step."""
         for member in members:
-            shown = rendered(member.replica.value)
-            if shown != member.shown:
-                self._story.fail(f"{member}.value untouched: {shown} != {member.shown}")
+            self._expect_shown(f"{member}.value untouched", rendered(member.replica.value), member.shown)
 
-    def expect_same(self, expectation: str, one: Any, other: Any, stable_version: VersionVector) -> None:
-        """Checks that two replicas that saw the same are the same, once both are stabilised as far as can be."""
-        self._expect(f"{expectation} (version)", one.version, other.version)
-        self._expect(expectation, one.value, other.value)
-        one, other = (_stabilized(each, stable_version) for each in (one, other))
-        if one != other:
-            self._story.fail(f"{expectation} (state): {one!r} != {other!r}")
-
-    def _expect(self, expectation: str, found: object, expected: object) -> None:
-        if rendered(found) != rendered(expected):
+    def _expect_version(self, expectation: str, found: VersionVector, expected: VersionVector) -> None:
+        if found != expected:
             self._story.fail(f"{expectation}: {rendered(found)} != {rendered(expected)}")
+
+    def _expect_shown(self, expectation: str, found: str, expected: str) -> None:
+        if found != expected:
+            self._story.fail(f"{expectation}: {found} != {expected}")
+
+    def _expect_state(self, expectation: str, one: Any, other: Any, stable_version: VersionVector) -> None:
+        if one != other and _stabilized(one, stable_version) != _stabilized(other, stable_version):
+            self._story.fail(f"{expectation} (state): {one!r} != {other!r}")
 
     def _expect_specified(self, member: Member) -> None:
         if self._specification is None:
             return
         if member.seen not in self._specified:
-            self._specified[member.seen] = self._specification(self.history(member.seen))
-        specified = self._specified[member.seen]
-        if not callable(specified):
-            self._expect(f"{member}.value == specification", member.replica.value, specified)
-        elif not specified(member.replica.value):
+            specified = self._specification(self.history(member.seen))
+            self._specified[member.seen] = specified if callable(specified) else rendered(specified)
+        expected = self._specified[member.seen]
+        if isinstance(expected, str):
+            self._expect_shown(f"{member}.value == specification", member.shown, expected)
+        elif not expected(member.replica.value):
             self._story.fail(f"{member}.value as specified, not {member.shown}")
 
 

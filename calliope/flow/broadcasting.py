@@ -9,7 +9,7 @@ from calliope.flow.closing import close
 from calliope.flow.inlet import Inlet, Open, Stage
 from calliope.flow.merging import MergeInlet
 from calliope.flow.pump import Pump, Signal, offered
-from calliope.flow.stages import Pipe
+from calliope.flow.stages import Pipe, taken
 
 T = TypeVar("T")
 
@@ -88,7 +88,7 @@ class BranchInlet(Generic[T]):
     def _offer(self, limit: int) -> Sequence[T] | None:
         if self.closed:
             return ()
-        chunk = [self.held.popleft() for _ in range(min(limit, len(self.held)))]
+        chunk = taken(self.held, limit)
         if not chunk and self._distributor.finished:
             return ()
         if chunk:

@@ -8,7 +8,7 @@ from calliope.flow.arguments import check_count
 from calliope.flow.errors import BufferOverflowError
 from calliope.flow.inlet import Inlet, Stage
 from calliope.flow.pump import Pump, Signal, offered
-from calliope.flow.stages import attaching
+from calliope.flow.stages import attaching, taken
 
 T = TypeVar("T")
 
@@ -39,7 +39,7 @@ class BufferInlet(Generic[T]):
 
     def _offer(self, limit: int) -> Sequence[T] | None:
         held = self._held
-        chunk = [held.popleft() for _ in range(min(limit, len(held)))]
+        chunk = taken(held, limit)
         if not chunk:
             self._check()
         self._request()
@@ -57,8 +57,7 @@ class BufferInlet(Generic[T]):
 
     def _changed(self) -> None:
         try:
-            for element in self._pump.take(self._pump.waiting):
-                self._add(self._held, element, self._n)
+            self._add(self._held, self._pump.take(self._pump.waiting), self._n)
         except BufferOverflowError as error:
             self._error = error
         self._request()
@@ -70,30 +69,31 @@ class BufferInlet(Generic[T]):
         await self._pump.aclose()
 
 
-def _drop_oldest(held: deque[Any], element: Any, n: int) -> None:
-    if len(held) == n:
+def _drop_oldest(held: deque[Any], chunk: Sequence[Any], n: int) -> None:
+    held.extend(chunk)
+    for _ in range(len(held) - n):
         held.popleft()
-    held.append(element)
 
 
-def _drop_newest(held: deque[Any], element: Any, n: int) -> None:
-    if len(held) < n:
+def _drop_newest(held: deque[Any], chunk: Sequence[Any], n: int) -> None:
+    held.extend(chunk[: n - len(held)])
+
+
+def _drop_buffer(held: deque[Any], chunk: Sequence[Any], n: int) -> None:
+    for element in chunk:
+        if len(held) == n:
+            held.clear()
         held.append(element)
 
 
-def _drop_buffer(held: deque[Any], element: Any, n: int) -> None:
-    if len(held) == n:
-        held.clear()
-    held.append(element)
-
-
-def _fail(held: deque[Any], element: Any, n: int) -> None:
-    if len(held) == n:
+def _fail(held: deque[Any], chunk: Sequence[Any], n: int) -> None:
+    overflows = len(chunk) > n - len(held)
+    held.extend(chunk[: n - len(held)])
+    if overflows:
         raise BufferOverflowError(n)
-    held.append(element)
 
 
-_ADD: dict[str, Callable[[deque[Any], Any, int], None]] = {
+_ADD: dict[str, Callable[[deque[Any], Sequence[Any], int], None]] = {
     "backpressure": _fail,  # which never happens: no more is requested than there is room for
     "drop_oldest": _drop_oldest,
     "drop_newest": _drop_newest,

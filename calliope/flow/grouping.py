@@ -8,7 +8,7 @@ from calliope.flow.arguments import check_callable, check_count
 from calliope.flow.errors import StreamClosedError, TooManyGroupsError
 from calliope.flow.inlet import CHUNK, Inlet, Stage
 from calliope.flow.pump import Pump, Signal, offered
-from calliope.flow.stages import attaching
+from calliope.flow.stages import attaching, taken
 
 T = TypeVar("T")
 K = TypeVar("K", bound=Hashable)
@@ -41,7 +41,7 @@ class GroupInlet(Generic[K, T]):
     def _offer(self, limit: int) -> Sequence[T] | None:
         if self.closed:
             return ()
-        chunk = [self.held.popleft() for _ in range(min(limit, len(self.held)))]
+        chunk = taken(self.held, limit)
         if chunk:
             self.wanted = 0
         elif self._grouping.finished:
@@ -93,7 +93,7 @@ class GroupingInlet(Generic[K, T]):
         return await offered(self._signal, self._offer, limit)
 
     def _offer(self, limit: int) -> Sequence[GroupInlet[K, T]] | None:
-        groups = [self._new.popleft() for _ in range(min(limit, len(self._new)))]
+        groups = taken(self._new, limit)
         if groups:
             self._wanted = 0
         elif self.finished:

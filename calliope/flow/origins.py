@@ -61,15 +61,19 @@ class AsyncIteratorInlet(Generic[T]):
 
     def __init__(self, iterator: AsyncIterator[T]) -> None:
         self._iterator = iterator
+        self._next = iterator.__anext__
+        self._count = 0
         self._ended = False
 
     async def pull(self, limit: int) -> Sequence[T]:
         """Returns the next element, alone."""
         if self._ended:
             return ()
-        await give_way()
+        self._count += 1
+        if not self._count & 15:
+            await give_way()
         try:
-            return (await anext(self._iterator),)
+            return (await self._next(),)
         except StopAsyncIteration:
             self._ended = True
             return ()

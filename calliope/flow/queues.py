@@ -9,6 +9,7 @@ from calliope.flow.errors import StreamClosedError
 from calliope.flow.inlet import CHUNK
 from calliope.flow.pace import give_way
 from calliope.flow.pump import Signal
+from calliope.flow.stages import taken
 
 T = TypeVar("T")
 
@@ -90,7 +91,7 @@ class Queue(Generic[T]):
             if self._is_closed:
                 return ()
             await _wait(self._takers)
-        chunk = [self._held.popleft() for _ in range(min(limit, CHUNK, len(self._held)))]
+        chunk = taken(self._held, min(limit, CHUNK))
         _wake(self._putters, len(chunk))
         if self._held:
             _wake(self._takers, 1)

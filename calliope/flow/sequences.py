@@ -111,8 +111,11 @@ class FlattenInlet(Generic[T]):
                     return
                 self._inner = None
             for stream in self._outer:
-                self._enter(stream)
-                break
+                if type(stream) in (list, tuple) and len(stream) <= size - len(chunk):
+                    chunk += stream
+                else:
+                    self._enter(stream)
+                    break
             else:
                 return
 

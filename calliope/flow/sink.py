@@ -48,7 +48,8 @@ class Sink(Generic[T_contra, R_co]):
         async def consume(inlet: Inlet[T]) -> None:
             while chunk := await inlet.pull(EVERYTHING):
                 for element in chunk:
-                    if isawaitable(result := function(element)):
+                    result = function(element)
+                    if result is not None and isawaitable(result):
                         await result
 
         return Sink(consume)

@@ -1,5 +1,6 @@
 """How stages and recipes are put together, and what a function may return where a stream is expected."""
 
+from collections import deque
 from collections.abc import AsyncIterable, Callable, Iterable
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
@@ -32,6 +33,15 @@ class Pipe(Protocol[T_contra, T_co]):
 
 Streamable = Recipe[T] | Iterable[T] | AsyncIterable[T]
 """What a function may return where a stream is expected: a source, an iterable or an async iterable."""
+
+
+def taken(held: deque[T], limit: int) -> list[T]:
+    """Takes elements from the left of a deque, at most `limit`."""
+    if limit >= len(held):
+        chunk = list(held)
+        held.clear()
+        return chunk
+    return [held.popleft() for _ in range(limit)]
 
 
 def attaching(attach: Callable[[Inlet[Any]], Inlet[Any]]) -> Stage:

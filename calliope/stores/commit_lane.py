@@ -18,14 +18,15 @@ A cancelled caller stops waiting; its request stays in the lane and is written a
 Invariant: at most one batch is with the thread.
 """
 
+import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from queue import Empty, SimpleQueue
-from typing import Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import anyio
 import anyio.to_thread
-from anyio.lowlevel import checkpoint, current_token
+from anyio.lowlevel import current_token
 
 from calliope.errors import JournalClosedError
 
@@ -37,23 +38,24 @@ LANE_REQUESTS_MAX = 16_384
 """How many requests may gather for the next commit; further callers wait for room."""
 
 
+class Waiter(Protocol):
+    """What a caller awaits: an asyncio future, or what does its work on trio."""
+
+    def done(self) -> bool: ...
+    def set_result(self, result: None, /) -> None: ...
+    def __await__(self) -> Generator[Any, Any, None]: ...
+
+
 class Pending(Generic[Request, Reply]):
     """A request on its way. The committing thread sets either its reply or its error."""
 
-    __slots__ = ("error", "reply", "request")
+    __slots__ = ("error", "reply", "request", "waiter")
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, waiter: Waiter) -> None:
         self.request = request
+        self.waiter = waiter
         self.reply: Reply | None = None
         self.error: Exception | None = None
-
-
-class _Batch(Generic[Request, Reply]):
-    __slots__ = ("done", "requests")
-
-    def __init__(self) -> None:
-        self.requests: list[Pending[Request, Reply]] = []
-        self.done = anyio.Event()
 
 
 class CommitLane(Generic[Request, Reply, Outcome]):
@@ -76,14 +78,13 @@ class CommitLane(Generic[Request, Reply, Outcome]):
         self._commit = commit
         self._announce = announce
         self._idle = idle
-        self._gathering: _Batch[Request, Reply] = _Batch()
+        self._gathering: list[Pending[Request, Reply]] = []
         self._handing_over = False
         self._committing = False
         self._closed = False
-        self._queue: SimpleQueue[_Batch[Request, Reply] | None] = SimpleQueue()
-        native = current_token().native_token
-        self._post: Callable[..., object] = getattr(native, "call_soon_threadsafe", None) or native.run_sync_soon  # type: ignore[attr-defined]
-        self._soon: Callable[..., object] = getattr(native, "call_soon", None) or self._post
+        self._turn_over: anyio.Event | None = None
+        self._queue: SimpleQueue[list[Pending[Request, Reply]] | None] = SimpleQueue()
+        self._post, self._soon, self._new_waiter = _event_loop()
         self._thread = threading.Thread(target=self._work, name="calliope-commit-lane", daemon=True)
         self._thread.start()
 
@@ -96,15 +97,15 @@ class CommitLane(Generic[Request, Reply, Outcome]):
             JournalClosedError: the lane is closed; nothing was written.
             Exception: whatever error `commit` set for this request.
         """
-        while len(self._gathering.requests) >= LANE_REQUESTS_MAX and not self._closed:
-            await self._gathering.done.wait()
+        while len(self._gathering) >= LANE_REQUESTS_MAX:
+            await self._turn()
         if self._closed:
             raise JournalClosedError("the journal is closed; nothing was written")
-        pending: Pending[Request, Reply] = Pending(request)
-        batch = self._gathering
-        batch.requests.append(pending)
-        self._hand_over_soon()
-        await batch.done.wait()
+        pending: Pending[Request, Reply] = Pending(request, self._new_waiter())
+        self._gathering.append(pending)
+        if not self._committing and not self._handing_over:
+            self._hand_over_soon()
+        await pending.waiter
         if pending.error is not None:
             raise pending.error
         return pending.reply  # type: ignore[return-value] # set by commit, or else the error is
@@ -121,30 +122,43 @@ class CommitLane(Generic[Request, Reply, Outcome]):
         """Commit what was accepted, then end the thread; closing twice does nothing."""
         self._closed = True
         with anyio.CancelScope(shield=True):
-            while self._committing or self._gathering.requests:
-                await self._gathering.done.wait() if self._gathering.requests else await checkpoint()
+            while self._committing or self._gathering:
+                await self._turn()
             self._queue.put(None)
             await anyio.to_thread.run_sync(self._thread.join)
 
+    async def _turn(self) -> None:
+        """Wait until a batch is handed over or finished."""
+        self._turn_over = self._turn_over or anyio.Event()
+        await self._turn_over.wait()
+
+    def _end_turn(self) -> None:
+        if self._turn_over is not None:
+            self._turn_over.set()
+            self._turn_over = None
+
     def _hand_over_soon(self) -> None:
-        if not self._committing and not self._handing_over:
-            self._handing_over = True
-            self._soon(self._hand_over)
+        self._handing_over = True
+        self._soon(self._hand_over)
 
     def _hand_over(self) -> None:
         self._handing_over = False
         self._committing = True
-        batch, self._gathering = self._gathering, _Batch()
+        batch, self._gathering = self._gathering, []
         self._queue.put(batch)
+        self._end_turn()
 
-    def _finish(self, batch: _Batch[Request, Reply], outcome: Outcome) -> None:
+    def _finish(self, batch: list[Pending[Request, Reply]], outcome: Outcome) -> None:
         self._committing = False
         try:
             self._announce(outcome)
         finally:
-            batch.done.set()
-            if self._gathering.requests:
+            for pending in batch:
+                if not pending.waiter.done():  # a cancelled caller does not wait any more
+                    pending.waiter.set_result(None)
+            if self._gathering:
                 self._hand_over_soon()
+            self._end_turn()
 
     def _work(self) -> None:
         pause = self._idle()
@@ -156,8 +170,34 @@ class CommitLane(Generic[Request, Reply, Outcome]):
                 continue
             if batch is None:
                 return
-            outcome = self._commit(batch.requests)
+            outcome = self._commit(batch)
             try:
                 self._post(self._finish, batch, outcome)
             except RuntimeError:
                 return  # the event loop ended without closing the journal: nobody is left to tell
+
+
+class _EventWaiter:
+    """A future for event loops that have none."""
+
+    __slots__ = ("_event",)
+
+    def __init__(self) -> None:
+        self._event = anyio.Event()
+
+    def done(self) -> bool:
+        return self._event.is_set()
+
+    def set_result(self, _: None, /) -> None:
+        self._event.set()
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        return self._event.wait().__await__()
+
+
+def _event_loop() -> tuple[Callable[..., object], Callable[..., object], Callable[[], Waiter]]:
+    """Return how to run a function in this event loop from another thread, and from itself, and how to wait."""
+    native: Any = current_token().native_token
+    if isinstance(native, asyncio.AbstractEventLoop):
+        return native.call_soon_threadsafe, native.call_soon, native.create_future
+    return native.run_sync_soon, native.run_sync_soon, _EventWaiter

@@ -21,8 +21,7 @@ from calliope.stores.tail import Tail
 StreamKind = Literal["plain", "replicated"]
 
 
-@dataclass(frozen=True, slots=True)
-class AppendRequest:
+class AppendRequest(msgspec.Struct, frozen=True, gc=False):
     """Events for one stream, all or nothing.
 
     Attributes:

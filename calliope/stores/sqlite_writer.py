@@ -41,6 +41,8 @@ STREAMS_REMEMBERED_MAX = 65_536
 FOREIGN_RECORDS_MAX = 1_024
 """How many records of other processes are read into the tail at once; beyond that readers read pages."""
 
+_INSERT_EVENT = f"INSERT INTO event ({ALL_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+
 Write = Callable[[apsw.Connection], object]
 """Any other write that shares the lane, such as saving a snapshot."""
 
@@ -49,12 +51,15 @@ Requests = Sequence[Pending[AppendRequest | Write, object]]
 
 @dataclass(slots=True)
 class _Stream:
-    """What the writer remembers of a stream; number 0: it has no row yet."""
+    """What the writer remembers of a stream; number 0: it has no row yet.
+
+    `types` holds the number and the checksum seed of each event type that was written to it.
+    """
 
     number: int
     kind: StreamKind
     sequence_number: int
-    seeds: dict[StoredType, int] = field(default_factory=dict)
+    types: dict[StoredType, tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -211,9 +216,10 @@ class SqliteWriter:
     ) -> StoredRecord:
         self._head += 1
         stream.sequence_number += 1
-        seed = stream.seeds.get(event.type)
-        if seed is None:
-            seed = stream.seeds[event.type] = checksum_seed(request.stream_id, event.type)
+        known = stream.types.get(event.type)
+        if known is None:
+            known = self._type_number(event.type), checksum_seed(request.stream_id, event.type)
+            stream.types[event.type] = known
         record = StoredRecord(
             self._head,
             request.stream_id,
@@ -223,7 +229,10 @@ class SqliteWriter:
             event.payload,
             event.attributes,
         )
-        staged.add(record, stream.number, self._type_number(event.type), seed)
+        staged.records.append(record)
+        staged.rows.append(row_of(record, stream.number, *known))
+        for tag in event.attributes.tags:
+            staged.tags.append((tag, self._head))
         return record
 
     def _stored_stream(self, request: AppendRequest) -> _Stream:
@@ -277,25 +286,19 @@ class SqliteWriter:
 class _Staged:
     """The rows of one transaction, gathered so that each table is written by one statement."""
 
+    __slots__ = ("named", "records", "rows", "tags")
+
     def __init__(self) -> None:
         self.records: list[StoredRecord] = []
+        self.rows: list[tuple[object, ...]] = []
+        self.tags: list[tuple[str, int]] = []
         self.named: dict[tuple[int, str], list[StoredRecord]] = {}
-        self._rows: list[tuple[object, ...]] = []
-        self._tags: list[tuple[str, int]] = []
-
-    def add(self, record: StoredRecord, stream: int, type_number: int, seed: int) -> None:
-        self.records.append(record)
-        self._rows.append(row_of(record, stream, type_number, seed))
-        for tag in record.attributes.tags:
-            self._tags.append((tag, record.position))
 
     def insert(self, connection: apsw.Connection) -> None:
-        if self._rows:
-            connection.executemany(f"INSERT INTO event ({ALL_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", self._rows)
-        if self._tags:
-            connection.executemany("INSERT INTO event_tag VALUES (?, ?)", self._tags)
+        if self.rows:
+            connection.executemany(_INSERT_EVENT, self.rows)
+        if self.tags:
+            connection.executemany("INSERT INTO event_tag VALUES (?, ?)", self.tags)
         if self.named:
-            connection.executemany(
-                "INSERT INTO event_key VALUES (?, ?, ?, ?)",
-                [(*key, records[0].position, len(records)) for key, records in self.named.items()],
-            )
+            keys = [(*key, records[0].position, len(records)) for key, records in self.named.items()]
+            connection.executemany("INSERT INTO event_key VALUES (?, ?, ?, ?)", keys)

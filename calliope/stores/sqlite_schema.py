@@ -4,11 +4,19 @@
     stream      a number for each stream id, and the stream's kind
     event_type  a number for each stored type name and schema version
     event       one row an event; `position` is the order of the journal and has no gaps
+    event_by_stream, recent_event_by_stream
+                the positions of each stream's events: an index in two levels
     event_key   the event ids that callers gave and what they named, for writing it once
     event_tag   the positions of each tag
     snapshot    states
 
 Rows are small integers and two blobs because the layout decides the speed: an index over text stream ids halves it.
+An ordinary index over (stream, sequence number) would cost more than all the rest: a commit of 256 events of as many
+streams would rewrite 256 of its pages. So new entries go into a small index of the last few thousand events, which
+fits a few pages, and are folded into the large one together (a log-structured merge tree of two levels; O'Neil et al.,
+Acta Informatica 33, 1996). Both are keyed alike, and the small one holds each stream's later events: a stream is read
+from the large one first, then from the small one.
+
 Every event carries a CRC-32 over all that is served of it, the stream id and type name included, so that a record is
 checked from end to end; see `sqlite_rows`. Every page carries one as well; see `page_checksums`.
 
@@ -63,7 +71,18 @@ CREATE TABLE event (
     payload BLOB NOT NULL,
     checksum INTEGER NOT NULL
 ) STRICT;
-CREATE UNIQUE INDEX event_by_stream ON event (stream, sequence_number);
+CREATE TABLE event_by_stream (
+    stream INTEGER NOT NULL,
+    sequence_number INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    PRIMARY KEY (stream, sequence_number)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE recent_event_by_stream (
+    stream INTEGER NOT NULL,
+    sequence_number INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    PRIMARY KEY (stream, sequence_number)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE event_key (
     stream INTEGER NOT NULL,
     event_id TEXT NOT NULL,

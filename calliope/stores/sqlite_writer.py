@@ -31,7 +31,7 @@ from calliope.stores.high_water_mark import HighWaterMark
 from calliope.stores.protocol import AppendRequest, StreamKind
 from calliope.stores.record import NewEvent, StoredRecord, StoredType, position_of_minted_id
 from calliope.stores.sqlite_errors import translated
-from calliope.stores.sqlite_reader import SqliteReader
+from calliope.stores.sqlite_reader import HEAD_OF_STREAM, SqliteReader
 from calliope.stores.sqlite_rows import ALL_COLUMNS, checksum_seed, row_of
 from calliope.stores.sqlite_schema import transaction
 
@@ -41,6 +41,16 @@ STREAMS_REMEMBERED_MAX = 65_536
 FOREIGN_RECORDS_MAX = 1_024
 """How many records of other processes are read into the tail at once; beyond that readers read pages."""
 
+RECENT_EVENTS_MAX = 4_096
+"""How many entries the small index takes before they are folded into the large one."""
+
+_INDEX_EVENTS = (
+    "INSERT INTO recent_event_by_stream SELECT stream, sequence_number, position FROM event WHERE position >= ?"
+)
+_FOLD_INDEX = """
+    INSERT INTO event_by_stream SELECT stream, sequence_number, position FROM recent_event_by_stream;
+    DELETE FROM recent_event_by_stream
+"""
 _INSERT_EVENT = f"INSERT INTO event ({ALL_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 
 Write = Callable[[apsw.Connection], object]
@@ -98,6 +108,7 @@ class SqliteWriter:
         self._journal_id = journal_id
         self._mark = mark
         self._head = head
+        self._folded_at = 0
         self._data_version: object = None
         self._use(connection)
         self._forget()
@@ -117,6 +128,7 @@ class SqliteWriter:
                 for pending in batch:
                     self._stage(pending, staged)
                 staged.insert(self._connection)
+                self._fold_index()
         except Exception as error:
             self._fail(batch, error, visible)
             return Advance([])
@@ -148,6 +160,11 @@ class SqliteWriter:
     def _forget(self) -> None:
         self._streams: dict[str, _Stream] = {}
         self._types: dict[StoredType, int] = {}
+
+    def _fold_index(self) -> None:
+        if self._head - self._folded_at >= RECENT_EVENTS_MAX:
+            self._connection.execute(_FOLD_INDEX)
+            self._folded_at = self._head
 
     def _forget_oldest(self) -> None:
         """Keep memory bounded; only between transactions, when all that is remembered is in the tables too."""
@@ -237,8 +254,7 @@ class SqliteWriter:
 
     def _stored_stream(self, request: AppendRequest) -> _Stream:
         row = self._connection.execute(
-            "SELECT id, kind, coalesce((SELECT max(sequence_number) FROM event WHERE stream = stream.id), 0)"
-            " FROM stream WHERE stream_id = ?",
+            f"SELECT id, kind, {HEAD_OF_STREAM} FROM stream WHERE stream_id = ?",
             (request.stream_id,),
         ).fetchone()
         if row is None:
@@ -297,6 +313,7 @@ class _Staged:
     def insert(self, connection: apsw.Connection) -> None:
         if self.rows:
             connection.executemany(_INSERT_EVENT, self.rows)
+            connection.execute(_INDEX_EVENTS, (self.records[0].position,))
         if self.tags:
             connection.executemany("INSERT INTO event_tag VALUES (?, ?)", self.tags)
         if self.named:

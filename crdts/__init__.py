@@ -1,5 +1,10 @@
-"""Operation-based CRDTs: data that merges, proven convergent."""
+"""Operation-based CRDTs: data that merges, proven convergent.
 
+Each type is changed through its methods, which return the operation to ship; `apply` lets operations of other
+replicas take effect, `merge` joins whole states. How to write a type of one's own is told in `crdts.crdt`.
+"""
+
+from crdts.bounded_counter import BoundedCounter
 from crdts.counters import GCounter, PNCounter
 from crdts.crdt import Crdt
 from crdts.errors import (
@@ -10,23 +15,37 @@ from crdts.errors import (
     OperationTypeError,
     UpdateInterruptedError,
 )
+from crdts.flags import DWFlag, EWFlag
+from crdts.lww_map import LWWMap
+from crdts.maps import ORMap
 from crdts.operation import Operation
-from crdts.sets import ORSet
+from crdts.registers import LWWRegister, MVRegister
+from crdts.sets import GSet, ORSet, RWSet, TwoPhaseSet
 from crdts.version_vector import CausalOrder, Dot, VersionVector
 
 __all__ = [
+    "BoundedCounter",
     "CausalOrder",
     "CausalityError",
     "Crdt",
     "CrdtError",
+    "DWFlag",
     "Dot",
+    "EWFlag",
     "GCounter",
+    "GSet",
     "InsufficientRightsError",
+    "LWWMap",
+    "LWWRegister",
+    "MVRegister",
     "MalformedOperationError",
+    "ORMap",
     "ORSet",
     "Operation",
     "OperationTypeError",
     "PNCounter",
+    "RWSet",
+    "TwoPhaseSet",
     "UpdateInterruptedError",
     "VersionVector",
 ]

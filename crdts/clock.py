@@ -9,12 +9,12 @@ one, which refuses to make operations.
 """
 
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from crdts.dots import ReplicaTable
-from crdts.errors import CausalityError
+from crdts.errors import CausalityError, CrdtError
 from crdts.operation import Operation
-from crdts.version_vector import COUNTER_MAX, VersionVector
+from crdts.version_vector import VersionVector
 
 Listener = Callable[[Operation], object]
 
@@ -32,6 +32,8 @@ class Clock:
     """
 
     __slots__ = ("_others", "_past", "_table", "counter", "listener", "replica_id", "stable")
+
+    depth: ClassVar = 0  # in no map
 
     def __init__(self, replica_id: str, table: ReplicaTable | None) -> None:
         self.replica_id = replica_id
@@ -130,12 +132,17 @@ class Clock:
 
 
 class Session:
-    """The clock of a value inside an `ORMap` while the map's `update` changes it."""
+    """The clock of a value inside an `ORMap` while the map's `update` changes it.
 
-    __slots__ = ("_operation", "actions", "table")
+    Attributes:
+        depth: How many maps the value is in.
+    """
 
-    def __init__(self, table: ReplicaTable, operation: Operation) -> None:
+    __slots__ = ("_operation", "actions", "depth", "table")
+
+    def __init__(self, table: ReplicaTable, depth: int, operation: Operation) -> None:
         self.table = table
+        self.depth = depth
         self._operation = operation
         self.actions: list[tuple[str, Any]] = []
 
@@ -154,16 +161,24 @@ class Session:
 
 
 class Dormant:
-    """The clock of a value inside an `ORMap` at all other times."""
+    """The clock of a value inside an `ORMap` at all other times, and of a map while its `update` runs.
 
-    __slots__ = ("table",)
+    Attributes:
+        depth: How many maps the value is in.
+    """
 
-    def __init__(self, table: ReplicaTable) -> None:
+    __slots__ = ("depth", "table")
+
+    def __init__(self, table: ReplicaTable, depth: int) -> None:
         self.table = table
+        self.depth = depth
 
     def issue(self, _type_name: str, _action: str, _argument: Any) -> NoReturn:
         """Refuses."""
-        raise RuntimeError("a value inside an ORMap is changed by the function given to ORMap.update, nowhere else")
+        raise CrdtError(
+            "a value inside an ORMap is changed by the function given to ORMap.update and nowhere else, "
+            "and this function changes nothing but the value that it is given"
+        )
 
     def draft(self, _type_name: str) -> NoReturn:
         """Refuses."""
@@ -172,6 +187,3 @@ class Dormant:
     def finish(self, _draft: Operation, _action: str, _argument: Any) -> NoReturn:
         """Refuses."""
         self.issue("", "", None)
-
-
-__all__ = ["COUNTER_MAX", "Clock", "Dormant", "Session"]

@@ -74,7 +74,8 @@ Rules for the parts:
   `stable`. Return whether anything was folded. `value` must not change, and two states that have seen the
   same must be equal after folding by the same version. The default folds nothing.
 * `_renumbered(action, argument, renumber)` returns the argument with own counters in it mapped by
-  `renumber`. Only types whose arguments contain dots need it; see `adopt`.
+  `renumber`. Only types whose arguments contain dots need it; see `adopt`. (`_adopt_action` and `_may_refuse` are
+  for the few types that must decide anew what a copy has decided.)
 * `_dump` and `_load`: dots go through the encoder and decoder. Maps and tuples of plain values only.
 
 A type whose state is smaller without dots (counters are) sets `_keeps_dots = False`, has `clear` and
@@ -132,7 +133,8 @@ class Crdt(ABC):
             map_form_of._map_form = cls  # noqa: SLF001 - the two belong together
             return
         cls.type_name = type_name or cls.__name__
-        _types[cls.type_name] = cls
+        if not cls.type_name.startswith("_"):  # else it is a part of types, not one itself
+            _types[cls.type_name] = cls
 
     def __init__(self, replica_id: str) -> None:
         checked_replica_id(replica_id)
@@ -247,21 +249,22 @@ class Crdt(ABC):
             seen: What the operations shall count as having seen in any case; at least what is stable here.
 
         Raises:
-            CausalityError: The operations are not those of a copy of this object.
-            InsufficientRightsError: Rights that an operation spends have been spent here in the meantime. Those
-                before it have been adopted.
+            CausalityError: The operations are not those of a copy of this object; nothing has changed.
+            InsufficientRightsError: Rights that an operation needs have been spent here in the meantime; nothing
+                has changed.
         """
-        clock = self._root
-        adopted: list[Operation] = []
-        base: int | None = None
-        shift = 0
-        floor = clock.stable if seen is None else clock.stable.merge(seen)
-        for operation in operations:
-            if base is None:
-                base, shift = operation.counter - 1, clock.counter - operation.counter + 1
-                _check_forked(clock, operation, shift)
-            adopted.append(self._adopt_one(operation, base, shift, floor))
-        return adopted
+        operations = list(operations)
+        if not operations:
+            return []
+        base = operations[0].counter - 1
+        shift = self._root.counter - base
+        if shift == 0 and operations[0].replica_id == self.replica_id:
+            for operation in operations:
+                self.apply(operation)
+            return operations
+        if any(self._may_refuse(operation.action, operation.argument) for operation in operations):
+            self.copy()._adopt_all(operations, base, shift, seen)  # noqa: SLF001 - raises before anything changed here
+        return self._adopt_all(operations, base, shift, seen)
 
     def to_bytes(self) -> bytes:
         """Returns the state, without the replica id, as bytes."""
@@ -305,8 +308,14 @@ class Crdt(ABC):
 
     def __repr__(self) -> str:
         if not isinstance(self._clock, Clock):
-            return f"<{self.type_name}: {self.value!r}>"
-        return f"<{self.type_name} of {self.replica_id}: {self.value!r} at {dict(self.version)}>"
+            return f"<{self.type_name}: {self._shown()}>"
+        return f"<{self.type_name} of {self.replica_id}: {self._shown()} at {dict(self.version)}>"
+
+    def _shown(self) -> str:
+        value = self.value
+        if isinstance(value, frozenset):
+            return "{" + ", ".join(sorted(map(repr, value))) + "}"
+        return repr(value)
 
     # What a type writes.
 
@@ -347,12 +356,28 @@ class Crdt(ABC):
         """Returns the argument with the own counters in it renumbered."""
         return argument
 
+    @classmethod
+    def _may_refuse(cls, action: str, argument: Any) -> bool:
+        """Says whether `_adopt_action` may raise."""
+        return False
+
+    def _adopt_action(self, action: str, argument: Any, operation: Operation, renumber: Callable[[int], int]) -> Any:
+        """Lets an action of an adopted operation take effect, and returns its new argument."""
+        argument = self._renumbered(action, argument, renumber)
+        self._run(action, argument, operation)
+        return argument
+
     # What a type uses.
+
+    @classmethod
+    def _in_map(cls) -> type[Self]:
+        """Returns the class of this type's values inside an ORMap."""
+        return cast("type[Self]", cls._map_form or cls)
 
     @classmethod
     def _inside(cls, clock: Session | Dormant) -> Self:
         """Returns an empty value of this type for the inside of an ORMap."""
-        form = cast("type[Self]", cls._map_form or cls)
+        form = cls._in_map()
         value: Self = form.__new__(form)
         value._clock = clock
         value._bottom()
@@ -372,11 +397,16 @@ class Crdt(ABC):
             raise CrdtError(f"this {self.type_name} is a part of an ORMap; ask the map")
         return self._clock
 
-    def _check(self, action: str, argument: Any) -> None:
-        check = self._actions.get(action, check_nothing if action == "clear" else None)
+    @classmethod
+    def _check(cls, action: str, argument: Any) -> None:
+        check = cls._actions.get(action, check_nothing if action == "clear" else None)
         if check is None:
-            raise MalformedOperationError(f"{self.type_name} knows no action {action!r}")
+            raise MalformedOperationError(f"{cls.type_name} knows no action {action!r:.100}")
         check(argument)
+
+    @property
+    def _own_id(self) -> str:
+        return self._clock.table.replica_ids[0]
 
     def _run(self, action: str, argument: Any, operation: Operation) -> None:
         if action == "clear":
@@ -395,16 +425,24 @@ class Crdt(ABC):
         twin._fold(Stable(twin._clock.table, stable))
         return twin
 
-    def _adopt_one(self, operation: Operation, base: int, shift: int, floor: VersionVector) -> Operation:
-        if shift == 0:
-            self.apply(operation)
-            return operation
-        argument = self._renumbered(
-            operation.action, operation.argument, lambda counter: counter + shift if counter > base else counter
-        )
-        rebased = operation.rebased(base, shift, argument, floor)
-        self.apply(rebased)
-        return rebased
+    def _adopt_all(
+        self, operations: list[Operation], base: int, shift: int, seen: VersionVector | None
+    ) -> list[Operation]:
+        clock = self._root
+        floor = clock.stable if seen is None else clock.stable.merge(seen)
+        if shift < 0 or any(operation.replica_id != clock.replica_id for operation in operations):
+            raise CausalityError(f"{operations[0]!r} was not prepared on a copy of this object", {})
+
+        def renumber(counter: int) -> int:
+            return counter + shift if counter > base else counter
+
+        adopted = [operation.rebased(base, shift, operation.argument, floor) for operation in operations]
+        for operation in adopted:
+            clock.admits(operation)
+            self._check(operation.action, operation.argument)
+            operation.argument = self._adopt_action(operation.action, operation.argument, operation, renumber)
+            clock.record(operation)
+        return adopted
 
 
 def crdt_type(name: str) -> type[Crdt]:

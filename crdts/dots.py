@@ -57,6 +57,14 @@ class ReplicaTable:
         """Returns the dot of the operation as an int."""
         return operation.counter << INDEX_BITS | self.index(operation.replica_id)
 
+    def pack_dot(self, replica_id: str, counter: int) -> int:
+        """Returns a dot as an int."""
+        return counter << INDEX_BITS | self.index(replica_id)
+
+    def unpack(self, dot: int) -> tuple[str, int]:
+        """Returns the replica id and the counter of a packed dot."""
+        return self.replica_ids[dot & INDEX_MASK], dot >> INDEX_BITS
+
     def seen_by(self, operation: Operation) -> Seen:
         """Returns a predicate: whether the source of `operation` had seen a packed dot (it saw its own)."""
         replica_ids, saw = self.replica_ids, operation.saw
@@ -127,16 +135,21 @@ class Stable:
         """Returns the dot that stands for all stable ones of the same replica."""
         return self._first[dot & INDEX_MASK]
 
+    def covers_all(self, dots: Dots | None) -> bool:
+        """Says whether all dots of a key are stable."""
+        return all(self.covers(dot) for dot in as_tuple(dots))
+
     def fold(self, dots: Dots) -> Dots:
         """Returns the dots of a key with what is stable folded.
 
-        Whoever removes an unstable dot has seen every stable one: beside it, stable ones say nothing. Of
-        several stable ones, that of the lowest replica id speaks for all.
+        If all are, that of the lowest replica id speaks for them. Folding twice is folding once, by whatever
+        versions: so states that were folded at different times still compare and join.
         """
         if isinstance(dots, int):
             return self.first(dots) if self.covers(dots) else dots
-        unstable = [dot for dot in dots if not self.covers(dot)]
-        return as_dots(unstable) or self.first(min(dots, key=self._name))
+        if self.covers_all(dots):
+            return self.first(min(dots, key=self._name))
+        return as_dots({self.first(dot) if self.covers(dot) else dot for dot in dots}) or dots
 
     def _name(self, dot: int) -> str:
         return self._replica_ids[dot & INDEX_MASK]
@@ -210,7 +223,7 @@ class DotSets:
     def put(self, key: Hashable, dot: int, seen: Seen) -> None:
         """Adds a dot to a key, in place of those that the operation of the dot had seen."""
         old = self.dots.get(key)
-        self.dots[key] = dot if old is None else as_dots({dot, *unseen(old, seen)}) or dot
+        self.dots[key] = dot if old is None else with_dot(old, dot, seen)
 
     def drop(self, key: Hashable, seen: Seen) -> None:
         """Takes away the dots of a key that an operation had seen."""
@@ -313,6 +326,11 @@ def as_dots(dots: Iterable[int]) -> Dots | None:
     if len(held) > 1:
         return held
     return held[0] if held else None
+
+
+def with_dot(old: Dots, dot: int, seen: Seen) -> Dots:
+    """Returns the dots of a key after a new one, in place of those that its operation had seen."""
+    return as_dots({dot, *unseen(old, seen)}) or dot
 
 
 def unseen(dots: Dots, seen: Seen) -> list[int]:

@@ -14,14 +14,13 @@ set and every key of a map is brought to one canonical form before it goes anywh
 Values of registers are not compared and keep their type; see `freeze` and `thaw`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from math import isnan
 from typing import Any
 
 from crdts.errors import MalformedOperationError
-from crdts.wire import encode
+from crdts.wire import VALUES_DEEP_MAX, encode
 
-DEPTH_MAX = 32
 INT_MIN, INT_MAX = -(2**63), 2**64 - 1
 
 
@@ -63,6 +62,13 @@ def thaw(value: Any) -> Any:
     return value
 
 
+def in_order(keys: Collection[Any]) -> list[Any]:
+    """Returns elements in an order that every replica agrees on."""
+    if all(type(key) is str for key in keys):
+        return sorted(keys)
+    return sorted(keys, key=encode)
+
+
 def check_element(argument: Any) -> None:
     """Refuses a decoded argument that is not the canonical form of an element."""
     if type(argument) is str:
@@ -91,8 +97,8 @@ def _check(argument: Any, canonical: Callable[[Any], Any], what: str) -> None:
 
 def _rebuild(value: Any, number: Callable[[Any], Any], role: str, depth: int) -> Any:
     if isinstance(value, tuple):
-        if depth == DEPTH_MAX:
-            raise ValueError(f"{role} is nested over {DEPTH_MAX} tuples deep")
+        if depth == VALUES_DEEP_MAX:
+            raise ValueError(f"{role} is nested over {VALUES_DEEP_MAX} tuples deep")
         return tuple([_rebuild(item, number, role, depth + 1) for item in value])
     if isinstance(value, int | float):
         return number(value)
@@ -143,8 +149,8 @@ def _keep_number(value: Any) -> Any:
 
 
 def _freeze(value: Any, depth: int) -> Any:
-    if isinstance(value, list | tuple | dict) and depth == DEPTH_MAX:
-        raise ValueError(f"a value is nested over {DEPTH_MAX} deep")
+    if isinstance(value, list | tuple | dict) and depth == VALUES_DEEP_MAX:
+        raise ValueError(f"a value is nested over {VALUES_DEEP_MAX} deep")
     if isinstance(value, list | tuple):
         return tuple([_freeze(item, depth + 1) for item in value])
     if isinstance(value, dict):

@@ -13,6 +13,10 @@ import msgpack  # type: ignore[import-untyped] # it ships no type information
 from crdts.errors import MalformedOperationError
 
 FORMAT = 1
+MAPS_DEEP_MAX = 32
+VALUES_DEEP_MAX = 32
+DEPTH_MAX = 4 + 3 * MAPS_DEEP_MAX + VALUES_DEEP_MAX
+_CONTAINERS = frozenset({tuple, dict})
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 
 
@@ -35,11 +39,28 @@ def decode(data: bytes) -> Any:
         scout.skip()
         if scout.tell() != len(data):
             raise MalformedOperationError(f"{len(data) - scout.tell()} bytes are left over after the value")
-        return msgpack.unpackb(data, use_list=False, strict_map_key=False, ext_hook=_refuse_extension)
+        plain = msgpack.unpackb(data, use_list=False, strict_map_key=False, ext_hook=_refuse_extension)
     except MalformedOperationError:
         raise
     except Exception as error:  # msgpack has seven types of them, and which one depends on its C extension
         raise MalformedOperationError(f"not the bytes of a CRDT: {str(error) or type(error).__name__}") from None
+    _check_depth(plain)
+    return plain
+
+
+def _check_depth(plain: Any) -> None:
+    level = [plain]
+    for _ in range(DEPTH_MAX):
+        level = [item for container in level for item in _items(container) if type(item) in _CONTAINERS]
+        if not level:
+            return
+    raise MalformedOperationError(f"nested over {DEPTH_MAX} containers deep")
+
+
+def _items(container: Any) -> Any:
+    if type(container) is dict:
+        return container.values()
+    return container if type(container) is tuple else ()
 
 
 def _refuse_extension(code: int, _data: bytes) -> Any:

@@ -3,15 +3,16 @@
 SQLite recovers from a damaged write-ahead log by dropping everything from the damage on, in silence: commits that were
 acknowledged are gone and nobody hears of it. The mark is written after each commit, before its callers resume, so on
 opening the journal must hold at least what the mark says. It is a lower bound and needs no sync: after a power cut it
-may lag behind the journal, never run ahead of it.
+may lag behind the journal, never run ahead of it; or be an empty file, or one of zeros, and then it says nothing.
 
-The file, 32 bytes: `CALLMARK`, the journal id (8 bytes), the position (8 bytes, big-endian), four zero bytes, and the
+The file, 36 bytes: `CALLMARK`, the journal id (8 bytes), the position (8 bytes, big-endian), four zero bytes, and the
 CRC-32 of all that (4 bytes, big-endian).
 """
 
 import os
 import struct
 from pathlib import Path
+from typing import NamedTuple
 from zlib import crc32
 
 from calliope.errors import CorruptJournalError
@@ -19,6 +20,21 @@ from calliope.errors import CorruptJournalError
 _MAGIC = b"CALLMARK"
 _FORM = struct.Struct(">8s8sQ4x")
 MARK_BYTES = _FORM.size + 4
+
+READS_MAX = 10
+"""How often a mark is read before it counts as damaged: another process may be in the middle of writing it."""
+
+
+class Marked(NamedTuple):
+    """What a mark says.
+
+    Attributes:
+        journal_id: the journal that it belongs to.
+        position: what was acknowledged of it; there may be more.
+    """
+
+    journal_id: bytes
+    position: int
 
 
 class HighWaterMark:
@@ -32,22 +48,21 @@ class HighWaterMark:
         self.path = path
         self._descriptor: int | None = None
 
-    def read(self, journal_id: bytes | None = None) -> int:
-        """Return the position; 0 if there is no mark, or it belongs to another journal (None: to whichever).
+    def read(self) -> Marked | None:
+        """Return what the mark says; None if there is none.
 
         Raises:
             CorruptJournalError: the file is damaged.
         """
-        if not self.path.exists():
-            return 0
-        data = self.path.read_bytes()
-        if len(data) != MARK_BYTES or crc32(data[:-4]) != int.from_bytes(data[-4:], "big"):
-            raise CorruptJournalError(
-                f"the mark {self.path} does not match its checksum; if the journal verifies, remove the mark"
-            )
-        magic, owner, position = _FORM.unpack(data[:-4])
-        ours = magic == _MAGIC and journal_id in (None, owner)
-        return int(position) if ours else 0
+        for _ in range(READS_MAX):
+            data = self.path.read_bytes() if self.path.exists() else b""
+            if not any(data):
+                return None
+            if len(data) == MARK_BYTES and crc32(data[:-4]) == int.from_bytes(data[-4:], "big"):
+                return Marked(*_FORM.unpack(data[:-4])[1:])
+        raise CorruptJournalError(
+            f"the mark {self.path} does not match its checksum; if the journal verifies, remove the mark"
+        )
 
     def write(self, journal_id: bytes, position: int) -> None:
         """Remember a position that is durable.

@@ -19,7 +19,7 @@ import apsw
 
 from calliope.errors import CorruptJournalError, JournalClosedError
 from calliope.stores.commit_lane import CommitLane
-from calliope.stores.high_water_mark import HighWaterMark
+from calliope.stores.high_water_mark import HighWaterMark, Marked
 from calliope.stores.page_checksums import VFS_NAME
 from calliope.stores.protocol import AppendRequest, Page, StoredSnapshot, StreamSummary
 from calliope.stores.record import Selection, StoredRecord
@@ -219,12 +219,14 @@ def _opened(path: Path, durability: Durability, vfs: str) -> tuple[bytes, int, S
     mark = HighWaterMark(Path(f"{path}-mark"))
     connect = partial(_connected, path, vfs, durable=durable)
     try:
-        _check_not_emptied(path, mark)
+        marked = mark.read()  # before the file is read: another process may be writing both
+        if path.exists() and path.stat().st_size == 0:
+            _check_acknowledged(path, marked, None, 0)
         connection = connect()
         try:
             journal_id = create_or_check(connection, path)
             head = SqliteReader(connection).head()
-            _check_acknowledged(path, mark.read(journal_id), head)
+            _check_acknowledged(path, marked, journal_id, head)
             if durable:
                 mark.write(journal_id, head)
         except BaseException:
@@ -235,14 +237,10 @@ def _opened(path: Path, durability: Durability, vfs: str) -> tuple[bytes, int, S
     return journal_id, head, SqliteWriter(connection, connect, journal_id, mark if durable else None, head)
 
 
-def _check_not_emptied(path: Path, mark: HighWaterMark) -> None:
-    if path.exists() and path.stat().st_size == 0:
-        _check_acknowledged(path, mark.read(), 0)
-
-
-def _check_acknowledged(path: Path, acknowledged: int, head: int) -> None:
-    if head < acknowledged:
+def _check_acknowledged(path: Path, marked: Marked | None, journal_id: bytes | None, head: int) -> None:
+    """Check that a journal (None: an empty file) holds what its mark says; another journal's mark says nothing."""
+    if marked is not None and journal_id in (None, marked.journal_id) and head < marked.position:
         raise CorruptJournalError(
-            f"{path} ends at position {head}, but {acknowledged} was acknowledged;"
+            f"{path} ends at position {head}, but {marked.position} was acknowledged;"
             f" to go on with what is left, remove {path}-mark"
         )

@@ -126,7 +126,8 @@ class Clock:
         return self._past
 
     def _check_stable(self, operation: Operation) -> None:
-        unseen = {r: c for r, c in self.stable.items() if not operation.saw(r, c)}
+        # Who has seen nothing of a replica cannot tell its operations apart, folded or not.
+        unseen = {r: c for r, c in self.stable.items() if operation.saw(r, 1) and not operation.saw(r, c)}
         if unseen:
             raise CausalityError(f"{operation!r} has not seen {unseen}, which was declared stable here", unseen)
 

@@ -185,21 +185,22 @@ class Crdt(ABC):
 
         Raises:
             TypeError: `other` is of another type.
-            CausalityError: One side has declared stable what the other has seen only in part; nothing has
-                changed.
+            CausalityError: Each side has seen something that the other has not, and one has declared stable what
+                the other has seen only in part; nothing has changed.
         """
         if type(other) is not type(self):
             raise TypeError(f"a {type(self).__name__} merges with its like, not with a {type(other).__name__}")
-        if other is self:
-            return
         mine, theirs = self._root, other._root
+        if mine.version.descends(theirs.version):
+            return
+        if theirs.version.descends(mine.version):
+            self._take_over(other)
+            return
         stable = _common_stable(mine, theirs)
-        if theirs.stable != stable:
-            other = other._folded(stable)
         if mine.stable != stable:
             self._fold(Stable(mine.table, stable))
             mine.stable = stable
-        self._join(other, Join(mine.table, mine.version, theirs.table, theirs.version))
+        self._join(other._folded(stable), Join(mine.table, mine.version, theirs.table, theirs.version))
         mine.absorb(theirs.version)
 
     def clear(self) -> Operation:
@@ -228,9 +229,7 @@ class Crdt(ABC):
         """Returns an independent object with the same state, for another replica (or for `adopt`)."""
         clock = self._root
         twin: Self = type(self)(clock.replica_id if replica_id is None else replica_id)
-        twin._root.stable = clock.stable
-        twin._join(self, Join(twin._clock.table, VersionVector(), clock.table, clock.version))
-        twin._root.absorb(clock.version)
+        twin._take_over(self)
         return twin
 
     def listen(self, listener: Listener | None) -> None:
@@ -413,6 +412,14 @@ class Crdt(ABC):
             self._clear(argument, operation)
         else:
             self._effect(action, argument, operation)
+
+    def _take_over(self, other: Self) -> None:
+        """Becomes what the other is, which has seen all that has been seen here."""
+        mine, theirs = self._root, other._root
+        self._bottom()
+        self._join(other, Join(mine.table, VersionVector(), theirs.table, theirs.version))
+        mine.absorb(theirs.version)
+        mine.stable = theirs.stable
 
     def _plain(self) -> Any:
         clock = self._root

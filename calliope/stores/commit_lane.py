@@ -41,8 +41,14 @@ LANE_REQUESTS_MAX = 16_384
 class Waiter(Protocol):
     """What a caller awaits: an asyncio future, or what does its work on trio."""
 
-    def done(self) -> bool: ...
-    def set_result(self, result: None, /) -> None: ...
+    def done(self) -> bool:
+        """Whether nobody waits any more."""
+        ...
+
+    def set_result(self, result: None, /) -> None:
+        """End the waiting."""
+        ...
+
     def __await__(self) -> Generator[Any, Any, None]: ...
 
 

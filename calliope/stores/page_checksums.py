@@ -25,11 +25,7 @@ VFS_NAME = "calliope-page-checksums"
 
 
 class ChecksummedFile(apsw.VFSFile):
-    """A database file whose pages carry checksums; other files pass through."""
-
-    def __init__(self, parent: str, filename: str | apsw.URIFilename | None, flags: list[int]) -> None:
-        super().__init__(parent, filename, flags)
-        self._is_database = bool(flags[0] & apsw.SQLITE_OPEN_MAIN_DB)
+    """A database file whose pages carry checksums."""
 
     def xRead(self, amount: int, offset: int) -> bytes:  # noqa: N802 - SQLite's name
         """Read, and check whole pages.
@@ -38,13 +34,13 @@ class ChecksummedFile(apsw.VFSFile):
             CorruptJournalError: a page does not match its checksum, or is cut off.
         """
         data = super().xRead(amount, offset)
-        if self._is_database and amount == PAGE_BYTES:
+        if amount == PAGE_BYTES:
             _check(data, 1 + offset // PAGE_BYTES)
         return data
 
     def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802 - SQLite's name
         """Write, and seal whole pages."""
-        if self._is_database and len(data) == PAGE_BYTES:
+        if len(data) == PAGE_BYTES:
             data = _sealed(data, 1 + offset // PAGE_BYTES)
         super().xWrite(data, offset)
 
@@ -62,8 +58,9 @@ class PageChecksums(apsw.VFS):
         super().__init__(name, parent)
 
     def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:  # noqa: N802
-        """Open a file of any kind."""
-        return ChecksummedFile(self._parent, name, flags)
+        """Open a file of any kind; only the database itself is checked, the write-ahead log checks itself."""
+        is_database = flags[0] & apsw.SQLITE_OPEN_MAIN_DB
+        return (ChecksummedFile if is_database else apsw.VFSFile)(self._parent, name, flags)
 
 
 def _checksum(content: memoryview | bytes, page_number: int) -> bytes:

@@ -8,10 +8,10 @@ milliseconds whether they did (`PRAGMA data_version`), and publishes what it fin
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
-from typing import Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 import anyio
 import anyio.to_thread
@@ -42,6 +42,16 @@ POLL_IDLE_SECONDS = 0.05
 
 T = TypeVar("T")
 
+_forks = 0  # how many forks led to this process; asking the operating system at every call would cost more
+
+
+def _count_fork() -> None:
+    global _forks
+    _forks += 1
+
+
+os.register_at_fork(after_in_child=_count_fork)
+
 
 class SqliteStore:
     """Keeps records in an SQLite file. Open it with `SqliteStore.open`.
@@ -59,6 +69,7 @@ class SqliteStore:
         self._vfs = vfs
         self._writer = writer
         self._process = os.getpid()
+        self._forks = _forks
         self._closed = False
         self._idle_readers: list[SqliteReader] = []
         self._reading = anyio.CapacityLimiter(READERS_MAX)
@@ -83,10 +94,10 @@ class SqliteStore:
         arguments = await anyio.to_thread.run_sync(_opened, path, durability, vfs)
         return cls(path, *arguments, vfs)
 
-    async def append(self, request: AppendRequest) -> list[StoredRecord]:
+    def append(self, request: AppendRequest) -> Coroutine[Any, Any, list[StoredRecord]]:
         """Write a request durably; see `EventStore.append`."""
         self._check_usable()
-        return await self._lane.submit(request)  # type: ignore[return-value] # an append's reply
+        return self._lane.submit(request)  # type: ignore[return-value] # an append's reply
 
     async def read_stream(self, stream_id: str, *, after: int, limit: int) -> Page:
         """Return records of one stream; see `EventStore.read_stream`."""
@@ -200,7 +211,7 @@ class SqliteStore:
     def _check_usable(self) -> None:
         if self._closed:
             raise JournalClosedError(f"the journal {self.path} is closed")
-        if os.getpid() != self._process:
+        if self._forks != _forks:
             raise JournalClosedError(
                 f"the journal {self.path} was opened by process {self._process}; a fork cannot use it"
             )

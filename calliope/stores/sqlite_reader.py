@@ -95,7 +95,8 @@ class SqliteReader:
     def streams(self, prefix: str, after: str, limit: int) -> list[StreamSummary]:
         """Return summaries of streams in the order of their ids."""
         rows = self.connection.execute(
-            f"SELECT stream_id, kind, {HEAD_OF_STREAM} FROM stream WHERE stream_id > ? AND stream_id >= ? AND substr(stream_id, 1, ?) = ?"
+            f"SELECT stream_id, kind, {HEAD_OF_STREAM} FROM stream"
+            " WHERE stream_id > ? AND stream_id >= ? AND substr(stream_id, 1, ?) = ?"
             " ORDER BY stream_id LIMIT ?",
             (after, prefix, len(prefix), prefix, limit),
         )

@@ -29,7 +29,7 @@ from calliope.errors import (
 from calliope.stores.commit_lane import Pending
 from calliope.stores.high_water_mark import HighWaterMark
 from calliope.stores.protocol import AppendRequest, StreamKind
-from calliope.stores.record import NewEvent, StoredRecord, StoredType, position_of_minted_id
+from calliope.stores.record import StoredRecord, StoredType, position_of_minted_id
 from calliope.stores.sqlite_errors import translated
 from calliope.stores.sqlite_reader import HEAD_OF_STREAM, SqliteReader
 from calliope.stores.sqlite_rows import ALL_COLUMNS, checksum_seed, row_of
@@ -214,43 +214,44 @@ class SqliteWriter:
     def _staged_append(self, request: AppendRequest, staged: "_Staged") -> list[StoredRecord]:
         """Check a request, and stage its rows if it may be written; nothing is staged of one that may not."""
         stream = self._streams.get(request.stream_id) or self._stored_stream(request)
-        earlier = self._written_before(request, stream, staged)
-        if earlier is not None:
-            return earlier
+        if request.event_id is not None and stream.number:
+            earlier = self._written_before(request, request.event_id, stream.number, staged)
+            if earlier is not None:
+                return earlier
         if stream.kind != request.kind:
             raise StreamKindError(request.stream_id, request.kind, stream.kind)
         if request.expected_version is not None and request.expected_version != stream.sequence_number:
             raise ExpectedVersionError(request.expected_version, stream.sequence_number, request.stream_id)
         if stream.number == 0:
             self._create(request.stream_id, stream)
-        records = [self._staged_event(event, request, stream, staged) for event in request.events]
+        records = self._staged_events(request, stream, staged)
         if request.event_id is not None:
             staged.named[stream.number, request.event_id] = records
         return records
 
-    def _staged_event(
-        self, event: NewEvent, request: AppendRequest, stream: _Stream, staged: "_Staged"
-    ) -> StoredRecord:
-        self._head += 1
-        stream.sequence_number += 1
-        known = stream.types.get(event.type)
-        if known is None:
-            known = self._type_number(event.type), checksum_seed(request.stream_id, event.type)
-            stream.types[event.type] = known
-        record = StoredRecord(
-            self._head,
-            request.stream_id,
-            stream.sequence_number,
-            event.type,
-            request.timestamp,
-            event.payload,
-            event.attributes,
-        )
-        staged.records.append(record)
-        staged.rows.append(row_of(record, stream.number, *known))
-        for tag in event.attributes.tags:
-            staged.tags.append((tag, self._head))
-        return record
+    def _staged_events(self, request: AppendRequest, stream: _Stream, staged: "_Staged") -> list[StoredRecord]:
+        """Give events their places. This loop is most of what a commit costs in Python: it looks nothing up twice."""
+        stream_id, timestamp = request.stream_id, request.timestamp
+        position, sequence_number = self._head, stream.sequence_number
+        records = []
+        for event in request.events:
+            position += 1
+            sequence_number += 1
+            record = StoredRecord(
+                position, stream_id, sequence_number, event.type, timestamp, event.payload, event.attributes
+            )
+            known = stream.types.get(event.type) or self._learn_type(event.type, stream_id, stream)
+            records.append(record)
+            staged.rows.append(row_of(record, stream.number, *known))
+            if event.attributes.tags:
+                staged.tags += [(tag, position) for tag in event.attributes.tags]
+        self._head, stream.sequence_number = position, sequence_number
+        staged.records += records
+        return records
+
+    def _learn_type(self, stored_type: StoredType, stream_id: str, stream: _Stream) -> tuple[int, int]:
+        known = stream.types[stored_type] = self._type_number(stored_type), checksum_seed(stream_id, stored_type)
+        return known
 
     def _stored_stream(self, request: AppendRequest) -> _Stream:
         row = self._connection.execute(
@@ -279,20 +280,20 @@ class SqliteWriter:
             number = self._types[stored_type] = cast(int, row[0])
         return number
 
-    def _written_before(self, request: AppendRequest, stream: _Stream, staged: "_Staged") -> list[StoredRecord] | None:
+    def _written_before(
+        self, request: AppendRequest, event_id: str, stream: int, staged: "_Staged"
+    ) -> list[StoredRecord] | None:
         """Return the records of the first time a request was written, or None if it is new."""
-        if request.event_id is None or stream.number == 0:
-            return None
-        records = staged.named.get((stream.number, request.event_id))
+        records = staged.named.get((stream, event_id))
         if records is not None:
             return records
         row = self._connection.execute(
             "SELECT position, event_count FROM event_key WHERE stream = ? AND event_id = ?",
-            (stream.number, request.event_id),
+            (stream, event_id),
         ).fetchone()
         if row is not None:
             return self._reader.log(cast(int, row[0]) - 1, cast(int, row[1]))
-        position = position_of_minted_id(request.event_id, self._journal_id.hex())
+        position = position_of_minted_id(event_id, self._journal_id.hex())
         if position is None or position > self._head:
             return None
         record = self._reader.log(position - 1, 1)

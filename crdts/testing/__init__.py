@@ -12,12 +12,13 @@ It needs Hypothesis (`pip install calliope-streams[testing]`).
 
 from crdts.testing.cluster import Cluster
 from crdts.testing.command import Command
-from crdts.testing.convergence import check_convergence
+from crdts.testing.convergence import REFUSALS, check_convergence
 from crdts.testing.history import History, Issued
 from crdts.testing.machine import ConvergenceMachine, convergence_machine
 from crdts.testing.story import Discrepancy
 
 __all__ = [
+    "REFUSALS",
     "Cluster",
     "Command",
     "ConvergenceMachine",

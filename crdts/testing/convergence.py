@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+import hypothesis
 from hypothesis import HealthCheck, Phase, Verbosity, given, settings
 from hypothesis import strategies as st
 
@@ -48,6 +49,7 @@ def check_convergence(
     refusals: tuple[type[Exception], ...] = REFUSALS,
     max_examples: int = 100,
     max_steps: int = 60,
+    seed: int | None = None,
 ) -> None:
     """Checks that replicas of a type agree, whatever is done to them and however they learn of it.
 
@@ -76,6 +78,7 @@ def check_convergence(
         refusals: exceptions by which a method may refuse a command; a refused command must change nothing.
         max_examples: how many random walks are tried.
         max_steps: how long a walk may be.
+        seed: makes the walks the same in every run; by default each run tries others.
 
     Raises:
         Discrepancy: an `AssertionError` whose text is the shortest story found in which a promise is broken.
@@ -96,7 +99,7 @@ def check_convergence(
         if discrepancy is not None:
             raise Discrepancy(*discrepancy.args) from discrepancy.__cause__
 
-    run()
+    (run if seed is None else hypothesis.seed(seed)(run))()
 
 
 @st.composite

@@ -44,6 +44,10 @@ class Issued:
         """The positional arguments of the mutator."""
         return self.command.args
 
+    def saying(self, command: Command, **changes: Any) -> Issued:
+        """Returns this with another command, issued at the same place in history, and other changes if need be."""
+        return replace(self, command=command, **changes)
+
 
 class History:
     """The commands visible to one replica, and the happened-before relation between them.
@@ -97,13 +101,13 @@ class History:
         """Returns what no `clear` had seen, without the clears: an observed reset undoes just what it saw."""
         return History(each for each in self._issued if each.method != "clear" and not self.after(each, "clear"))
 
-    def translated(self, translate: Callable[[Issued], Command | None]) -> History:
-        """Returns this history with other commands in place of its own, leaving out those that become None.
+    def translated(self, translate: Callable[[Issued], Issued | None]) -> History:
+        """Returns this history with something else said in place of each command, or nothing where that is None.
 
-        It makes the history of a nested value from the history of the map that holds it.
+        It makes the history of a nested value from the history of the map that holds it; see `Issued.saying`.
         """
-        pairs = ((each, translate(each)) for each in self._issued)
-        return History(replace(each, command=command) for each, command in pairs if command is not None)
+        translations = map(translate, self._issued)
+        return History(each for each in translations if each is not None)
 
 
 def _starts_with(args: tuple[Any, ...], prefix: tuple[Any, ...]) -> bool:

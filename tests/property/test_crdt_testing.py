@@ -5,8 +5,8 @@ from math import nan
 import pytest
 from hypothesis import strategies as st
 
-from crdts.sets import ORSet
 from crdts.errors import CausalityError
+from crdts.sets import ORSet
 from crdts.testing import Cluster, Command, Discrepancy, check_convergence
 from crdts.testing.rendering import rendered
 
@@ -21,7 +21,7 @@ def or_set(h):
 
 def story_of(crdt_type, commands=commands, **arguments):
     with pytest.raises(Discrepancy) as failure:
-        check_convergence(crdt_type, commands, max_examples=2000, **arguments)
+        check_convergence(crdt_type, commands, max_examples=2000, seed=1, **arguments)
     return str(failure.value).splitlines()
 
 
@@ -91,10 +91,11 @@ def test_a_translated_history_keeps_the_order_and_leaves_out_what_has_no_transla
     a = cluster.members[0]
     for each in (add_x, add_y, remove_x):
         cluster.issue(a, each)
-    h = cluster.history(a).translated(lambda each: clear if each.method == "remove" else None if "y" in each.args else add_x)
-    adding, clearing = h
-    assert (adding.command, clearing.command) == (add_x, clear)
-    assert h.before(adding, clearing)
+    h = cluster.history(a).translated(lambda each: each.saying(clear) if "x" in each.args else None)
+    first, second = h
+    assert first.command == second.command == clear
+    assert (first.index, second.index) == (0, 2)
+    assert h.before(first, second)
 
 
 # steps
@@ -213,10 +214,9 @@ class Impatient(ORSet):
 
 
 def test_an_operation_accepted_before_its_past_is_seen():
-    assert story_of(Impatient)[-2:] == [
-        "deliver a→b add 'x' (no. 2) before its past",
-        "expect a CausalityError: the operation's past is missing",
-    ]
+    story = story_of(Impatient)
+    assert story[-2].endswith(" (no. 2) before its past")
+    assert story[-1] == "expect a CausalityError: the operation's past is missing"
 
 
 class Silent(ORSet):

@@ -40,7 +40,7 @@ class _Totals:
     def add(self, replica_id: str, amount: int, own_id: str) -> None:
         if replica_id == own_id:
             self.own += amount
-        else:
+        elif amount:
             self.others = {**self.others, replica_id: self.others.get(replica_id, 0) + amount}
 
     def by_replica(self, own_id: str) -> dict[str, int]:

@@ -23,8 +23,18 @@ from calliope.errors import (
 )
 from calliope.event import event
 from calliope.event_stream import EventStream
-from calliope.flow.sink import Sink
-from calliope.flow.source import Source
+from calliope.flow import (
+    Backoff,
+    BufferOverflowError,
+    EmptyStreamError,
+    Flow,
+    FlowError,
+    Overflow,
+    Sink,
+    Source,
+    StreamTimeoutError,
+    TooManyGroupsError,
+)
 from calliope.journal import Journal
 from calliope.recorded_event import PersistReply, RecordedEvent
 from calliope.snapshots import Snapshot, SnapshotStore, SnapshotSummary, UnreadableSnapshotWarning
@@ -32,21 +42,27 @@ from calliope.stores.protocol import EventStore, StreamSummary
 from calliope.upcasting import upcast
 
 __all__ = [
+    "Backoff",
+    "BufferOverflowError",
     "CalliopeError",
     "CorruptJournalError",
     "CorruptRecordError",
+    "EmptyStreamError",
     "EventDecodingError",
     "EventEncodingError",
     "EventError",
     "EventStore",
     "EventStream",
     "ExpectedVersionError",
+    "Flow",
+    "FlowError",
     "Journal",
     "JournalBusyError",
     "JournalClosedError",
     "JournalError",
     "JournalFormatError",
     "MissingUpcasterError",
+    "Overflow",
     "PersistReply",
     "RecordedEvent",
     "Sink",
@@ -58,6 +74,8 @@ __all__ = [
     "StorageFullError",
     "StreamKindError",
     "StreamSummary",
+    "StreamTimeoutError",
+    "TooManyGroupsError",
     "UnknownEventTypeError",
     "UnreadableEventError",
     "UnreadableSnapshotWarning",

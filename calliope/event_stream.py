@@ -6,7 +6,7 @@ from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from calliope.codec import EventCodec
-from calliope.flow.source import Source
+from calliope.flow import Source
 from calliope.limits import STREAM_ID_BYTES_MAX, checked_text
 from calliope.persisting import append_request
 from calliope.reading import RecordDecoder, live_source, recorded_event_decoder, stored_source

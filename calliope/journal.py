@@ -13,7 +13,7 @@ from calliope.codec import EventCodec
 from calliope.errors import JournalClosedError
 from calliope.event import definition_of
 from calliope.event_stream import EventStream, MicrosecondClock, system_clock
-from calliope.flow.source import Source
+from calliope.flow import Source
 from calliope.known_types import KnownTypes
 from calliope.limits import STREAM_ID_BYTES_MAX, TYPE_NAME_BYTES_MAX, checked_text
 from calliope.persisting import checked_tags

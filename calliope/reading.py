@@ -11,7 +11,7 @@ from operator import attrgetter
 from typing import Generic, Protocol, TypeVar
 
 from calliope.errors import EventError
-from calliope.flow.source import Source
+from calliope.flow import Source
 from calliope.limits import checked_number
 from calliope.recorded_event import RecordedEvent
 from calliope.stores.protocol import EventStore, Page, StreamSummary

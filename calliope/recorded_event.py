@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 from calliope.stores.record import StoredRecord, minted_id
-from crdts.version_vector import VersionVector
+from crdts import VersionVector
 
 E_co = TypeVar("E_co", covariant=True)
 
@@ -49,7 +49,7 @@ class RecordedEvent(Generic[E_co]):
 
     @property
     def sequence_number(self) -> int:
-        """The place in the stream: 1, 2, 3 …"""
+        """The place in the stream: 1, 2, 3 and so on."""
         return self._record.sequence_number
 
     @property

@@ -1,0 +1,32 @@
+"""Requests for stores under test, made of plain bytes: a store knows no classes."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from calliope.stores.protocol import AppendRequest, StreamKind
+from calliope.stores.record import Attributes, NewEvent, StoredType
+
+TIMESTAMP = 1_700_000_000_123_456
+"""When the requests were persisted if they do not say: in November 2023, with microseconds that must not get lost."""
+
+
+def append_of(
+    stream_id: str,
+    *payloads: bytes,
+    type: str = "Happened",  # noqa: A002 - the field's name
+    schema_version: int = 1,
+    tags: tuple[str, ...] = (),
+    metadata: Mapping[str, Any] | None = None,
+    kind: StreamKind = "plain",
+    timestamp: int = TIMESTAMP,
+    expected_version: int | None = None,
+    event_id: str | None = None,
+) -> AppendRequest:
+    """Return a request to append one event for each payload; the first bears the event id, as a journal does it."""
+    labels = tuple(sorted(tags))
+    stored_type = StoredType(type, schema_version)
+    events = [
+        NewEvent(stored_type, payload, Attributes(event_id if index == 0 else None, labels, dict(metadata or {})))
+        for index, payload in enumerate(payloads or (b"payload",))
+    ]
+    return AppendRequest(stream_id, kind, events, timestamp, expected_version, event_id)

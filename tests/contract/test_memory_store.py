@@ -1,0 +1,9 @@
+from pathlib import Path
+
+from calliope.stores.memory import MemoryStore
+from calliope.testing import EventStoreContract
+
+
+class TestMemoryStore(EventStoreContract):
+    async def open_store(self, folder: Path) -> MemoryStore:
+        return MemoryStore()

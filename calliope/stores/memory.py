@@ -117,9 +117,9 @@ class MemoryStore:
             return None
         named = self._named.get((request.stream_id, request.event_id))
         position = position_of_minted_id(request.event_id, self.journal_id)
-        if named is None and position is not None and 0 < position <= len(self._log):
+        if named is None and position is not None and position <= len(self._log):
             record = self._log[position - 1]
-            return [record] if record.stream_id == request.stream_id else None
+            return [record] if record.stream_id == request.stream_id and record.attributes.event_id is None else None
         return named
 
     def _keep(self, request: AppendRequest, version: int) -> list[StoredRecord]:

@@ -43,8 +43,9 @@ def minted_id(journal_id: str, position: int) -> str:
 
 def position_of_minted_id(event_id: str, journal_id: str) -> int | None:
     """Return the position in an id that this journal minted, or None if it is another's or a caller's."""
-    prefix, _, position = event_id.rpartition("-")
-    return int(position) if prefix == journal_id and position.isdecimal() and len(position) < 20 else None
+    _, _, digits = event_id.rpartition("-")
+    position = int(digits) if digits.isdecimal() and len(digits) < 20 else 0
+    return position if position and event_id == minted_id(journal_id, position) else None
 
 
 encode_attributes = msgspec.msgpack.Encoder().encode

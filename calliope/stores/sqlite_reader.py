@@ -6,7 +6,9 @@ grow with everything that is written meanwhile.
 Positions and sequence numbers have no gaps in this store, so a gap is a loss and is reported like a wrong checksum.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from itertools import islice
 from operator import attrgetter
 from typing import TypeVar, cast
 from zlib import crc32
@@ -21,12 +23,12 @@ from calliope.stores.sqlite_rows import COLUMNS, Row, RowReader
 from calliope.stores.sqlite_schema import transaction
 
 PAGE_PAYLOAD_BYTES_MAX = 4 * 1024 * 1024
-"""A page ends when its payloads exceed this, however few records it has."""
+"""A page ends soon after its payloads exceed this, however few records it has."""
 
 SCAN_POSITIONS_MAX = 20_000
 """How far one page looks for records that match a selection; it may come back empty and further on."""
 
-_ROWS_AT_ONCE = 256
+_ROWS_AT_ONCE = 32
 _STREAM_READERS_MAX = 4_096
 
 # CROSS JOIN keeps the planner from scanning the events; both halves come in order, so the ORDER BY only merges them.
@@ -61,15 +63,12 @@ class SqliteReader:
 
     def stream_page(self, stream_id: str, after: int, limit: int) -> Page:
         """Return records of one stream; see `EventStore.read_stream`."""
-
-        def rows_after(place: int, count: int) -> list[Row]:
-            return cast(list[Row], self.connection.execute(_STREAM_ROWS, (number, place, count)).fetchall())
-
         with transaction(self.connection, "DEFERRED"):
             head = self.head()
             number = self.connection.execute("SELECT id FROM stream WHERE stream_id = ?", (stream_id,)).get
             record_of = self._row_reader(stream_id).record
-            records, exhausted = _gathered(rows_after, record_of, _sequence_number, after, limit)
+            with closing(self.connection.execute(_STREAM_ROWS, (number, after, limit))) as rows:
+                records, exhausted = _gathered(cast(Iterator[Row], rows), record_of, _sequence_number, after, limit)
         return Page(records, head if exhausted else records[-1].position, head)
 
     def all_page(self, selection: Selection, after: int, limit: int) -> Page:
@@ -81,7 +80,13 @@ class SqliteReader:
         return Page(records, max(end, after) if exhausted else records[-1].position, head)
 
     def log(self, after: int, limit: int) -> list[StoredRecord]:
-        """Return records after a position, within a transaction that is open already."""
+        """Return records after a position, within a transaction that is open already: at least one.
+
+        There are fewer than asked for if they are large, or if one is damaged.
+
+        Raises:
+            CorruptRecordError: the first of them is damaged or missing.
+        """
         return self._scan(Selection(), after, after + limit, limit)[0]
 
     def stream(self, stream_id: str) -> StreamSummary | None:
@@ -133,13 +138,12 @@ class SqliteReader:
             f" WHERE position > ? AND position <= ? {conditions} ORDER BY position LIMIT ?"
         )
 
-        def rows_after(place: int, count: int) -> list[tuple[object, ...]]:
-            return self.connection.execute(sql, (place, end, *bindings, count)).fetchall()
-
         def record_of(row: tuple[object, ...]) -> StoredRecord:
             return self._row_reader(cast(str, row[0])).record(cast(Row, row[1:]))
 
-        records, exhausted = _gathered(rows_after, record_of, None if conditions else _position, after, limit)
+        with closing(self.connection.execute(sql, (after, end, *bindings, limit))) as rows:
+            place_of = None if conditions else _position
+            records, exhausted = _gathered(cast(Iterator[tuple[object, ...]], rows), record_of, place_of, after, limit)
         if exhausted and not conditions and len(records) < end - after:
             raise CorruptRecordError(after + len(records) + 1, "is missing")
         return records, exhausted
@@ -163,7 +167,7 @@ class SqliteReader:
 
 
 def _gathered(
-    rows_after: Callable[[int, int], list[R]],
+    rows: Iterator[R],
     record_of: Callable[[R], StoredRecord],
     place_of: Callable[[StoredRecord], int] | None,
     after: int,
@@ -177,18 +181,15 @@ def _gathered(
     gathered: list[StoredRecord] = []
     byte_count = 0
     while len(gathered) < limit and byte_count < PAGE_PAYLOAD_BYTES_MAX:
-        wanted = min(_ROWS_AT_ONCE, limit - len(gathered))
-        rows = rows_after(gathered[-1].position if place_of is None and gathered else after, wanted)
         start = len(gathered)
-        damage = _extend(gathered, map(record_of, rows))
+        damage = _extend(gathered, map(record_of, islice(rows, _ROWS_AT_ONCE)))
         if place_of is not None:
-            damage = _gap(gathered, start, place_of, after) or damage
-            after += len(gathered) - start
+            damage = _gap(gathered, start, place_of, after + start) or damage
         if damage is not None:
             if not gathered:
                 raise damage
             return gathered, False
-        if len(rows) < wanted:
+        if len(gathered) - start < _ROWS_AT_ONCE and len(gathered) < limit:
             return gathered, True
         byte_count += sum([len(record.payload) for record in gathered[start:]])
     return gathered, False
@@ -220,6 +221,9 @@ def _gap(
 def _conditions(selection: Selection, after: int, end: int) -> tuple[str, list[str | int]]:
     conditions = ""
     bindings: list[str | int] = []
+    if selection.stream_id is not None:
+        conditions += " AND stream_id = ?"
+        bindings += [selection.stream_id]
     if selection.prefix:
         conditions += " AND substr(stream_id, 1, ?) = ?"
         bindings += [len(selection.prefix), selection.prefix]

@@ -111,7 +111,6 @@ class SqliteWriter:
         self._folded_at = 0
         self._data_version: object = None
         self._use(connection)
-        self._forget()
 
     def commit(self, batch: Requests) -> Advance:
         """Commit a batch in one transaction; set each request's reply or error.
@@ -158,6 +157,8 @@ class SqliteWriter:
             self._mark.close()
 
     def _forget(self) -> None:
+        """Remember nothing of the tables, whose numbers a rolled back transaction gives again."""
+        self._reader = SqliteReader(self._connection)
         self._streams: dict[str, _Stream] = {}
         self._types: dict[StoredType, int] = {}
 
@@ -183,7 +184,9 @@ class SqliteWriter:
         try:
             records = self._reader.log(self._head if jumped_to is None else jumped_to, FOREIGN_RECORDS_MAX)
         except CorruptRecordError:
-            records, jumped_to = [], head  # those who read it meet the damage themselves
+            records = []
+        if not records or records[-1].position < head:  # too large for the tail, or those who read meet the damage
+            records, jumped_to = [], head
         self._head = head
         return Advance(records, jumped_to)
 
@@ -198,8 +201,8 @@ class SqliteWriter:
 
     def _use(self, connection: apsw.Connection) -> None:
         self._connection = connection
-        self._reader = SqliteReader(self._connection)
         self._data_version = None  # so that the first look looks
+        self._forget()
 
     def _stage(self, pending: Pending[AppendRequest | Write, object], staged: "_Staged") -> None:
         request = pending.request
@@ -292,12 +295,19 @@ class SqliteWriter:
             (stream, event_id),
         ).fetchone()
         if row is not None:
-            return self._reader.log(cast(int, row[0]) - 1, cast(int, row[1]))
+            return self._log(cast(int, row[0]), cast(int, row[1]))
         position = position_of_minted_id(event_id, self._journal_id.hex())
-        if position is None or position > self._head:
+        stored_through = self._head - len(staged.records)
+        if position is None or position > stored_through:
             return None
-        record = self._reader.log(position - 1, 1)
-        return record if record and record[0].stream_id == request.stream_id else None
+        (record,) = self._reader.log(position - 1, 1)
+        return [record] if record.stream_id == request.stream_id and record.attributes.event_id is None else None
+
+    def _log(self, position: int, count: int) -> list[StoredRecord]:
+        records: list[StoredRecord] = []
+        while len(records) < count:
+            records += self._reader.log(position - 1 + len(records), count - len(records))
+        return records
 
 
 class _Staged:

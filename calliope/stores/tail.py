@@ -10,7 +10,7 @@ Invariant: `batches` hold every record with a position in (start, position], in 
 """
 
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Sequence
 
 import anyio
 
@@ -39,14 +39,13 @@ class Tail:
         self._batches: deque[_Batch] = deque()
         self._record_count = 0
         self._byte_count = 0
-        self._stream_wakeups: dict[str, anyio.Event] = {}
-        self._wakeup: anyio.Event | None = None
+        self._wakeups: dict[str | None, _Wakeup] = {}
         self._closed = False
 
     @property
     def awaited(self) -> bool:
         """Whether anybody waits for records."""
-        return self._wakeup is not None or bool(self._stream_wakeups)
+        return bool(self._wakeups)
 
     def covers(self, position: int) -> bool:
         """Tell whether everything after a position is here."""
@@ -71,45 +70,46 @@ class Tail:
         self._byte_count += batch.byte_count
         self.position = batch.last_position
         self._forget_oldest()
-        self._wake(batch.by_stream if self._stream_wakeups else ())
+        if self._wakeups:
+            self._wake((None,) if self._wakeups.keys() == {None} else (None, *batch.by_stream))
 
     def reset(self, position: int) -> None:
         """Skip to a position whose predecessors are not at hand; all readers look for themselves."""
         self._batches.clear()
         self._record_count = self._byte_count = 0
         self._start = self.position = position
-        self._wake(list(self._stream_wakeups))
+        self._wake(list(self._wakeups))
 
     def close(self) -> None:
         """End the waiting of all readers; nothing will be published any more."""
         self._closed = True
-        self._wake(list(self._stream_wakeups))
+        self._wake(list(self._wakeups))
 
     async def wait(self, stream_id: str | None) -> None:
         """Wait for the next publication that touches a stream (None: any stream).
 
         Between reading and this call nothing may be awaited, else a publication could pass unnoticed. Cancellation
-        leaves nothing behind but the event, which the next publication removes.
+        leaves nothing behind.
 
         Raises:
             JournalClosedError: the journal is closed, and nothing will come.
         """
         if self._closed:
             raise JournalClosedError("the journal was closed while a live reader waited")
-        if stream_id is None:
-            self._wakeup = self._wakeup or anyio.Event()
-            await self._wakeup.wait()
-        else:
-            await self._stream_wakeups.setdefault(stream_id, anyio.Event()).wait()
+        wakeup = self._wakeups.get(stream_id) or self._wakeups.setdefault(stream_id, _Wakeup())
+        wakeup.waiting += 1
+        try:
+            await wakeup.event.wait()
+        finally:
+            wakeup.waiting -= 1
+            if not wakeup.waiting and self._wakeups.get(stream_id) is wakeup:
+                del self._wakeups[stream_id]
 
-    def _wake(self, stream_ids: Collection[str]) -> None:
-        if self._wakeup is not None:
-            self._wakeup.set()
-            self._wakeup = None
+    def _wake(self, stream_ids: Iterable[str | None]) -> None:
         for stream_id in stream_ids:
-            wakeup = self._stream_wakeups.pop(stream_id, None)
+            wakeup = self._wakeups.pop(stream_id, None)
             if wakeup is not None:
-                wakeup.set()
+                wakeup.event.set()
 
     def _forget_oldest(self) -> None:
         while self._record_count > TAIL_RECORDS_MAX or self._byte_count > TAIL_BYTES_MAX:
@@ -117,6 +117,16 @@ class Tail:
             self._start = batch.last_position
             self._record_count -= len(batch.records)
             self._byte_count -= batch.byte_count
+
+
+class _Wakeup:
+    """What those wait for who want a stream's next records; gone with the last of them."""
+
+    __slots__ = ("event", "waiting")
+
+    def __init__(self) -> None:
+        self.event = anyio.Event()
+        self.waiting = 0
 
 
 class _Batch:

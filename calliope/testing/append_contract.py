@@ -111,7 +111,7 @@ class AppendContract:
         assert await store.append(append_of("a", b"other", expected_version=0, event_id="id")) == first
         assert [record.payload for record in await everything(store)] == [b"1", b"2", b"3"]
 
-    @pytest.mark.parametrize(("count", "size"), [(2_500, 10), (12, 500_000)])
+    @pytest.mark.parametrize(("count", "size"), [(2_500, 10), (600, 10_000), (12, 500_000)])
     async def test_the_first_reply_is_complete_however_large_the_request_was(
         self, store: EventStore, count: int, size: int
     ) -> None:

@@ -1,0 +1,41 @@
+"""What a sequence keeps when part of it is forgotten though it is not stable, as a reset demands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from crdts.run import Run
+from crdts.run_sequence import RunSequence
+
+
+def reset(sequence: RunSequence, saw: Callable[[int], bool]) -> None:
+    """Forgets everything that a reset has seen, deleted elements included.
+
+    Args:
+        sequence: what is changed.
+        saw: says whether the reset has seen the operation of a packed dot.
+    """
+    parts = ((run, run.count_leading(saw)) for run in sequence.runs())
+    keep_only(sequence, [run.part(seen, run.length) for run, seen in parts if seen < run.length])
+
+
+def keep_only(sequence: RunSequence, survivors: Iterable[Run]) -> None:
+    """Makes these runs all that there is: each hangs where it hung, or on the start if that is forgotten.
+
+    Args:
+        sequence: what is changed.
+        survivors: runs of no document, in the order of this one.
+    """
+    kept = list(survivors)
+    sequence.rebuild(run for run in kept if not run.clock)
+    integrate_all(sequence, (run for run in kept if run.clock))
+
+
+def integrate_all(sequence: RunSequence, runs: Iterable[Run]) -> None:
+    """Integrates runs, parents before their children: what has seen more is newer."""
+    for run in sorted(runs, key=_age):
+        sequence.integrate(run)
+
+
+def _age(run: Run) -> tuple[int, int]:
+    return run.clock, run.start

@@ -270,7 +270,7 @@ def rga_commands(size: int, new: str) -> st.SearchStrategy[Command]:
 
 
 def text_commands(replica: Any) -> st.SearchStrategy[Command]:
-    """As for RGA, in runs of characters; each replica has an alphabet of its own, 8 letters of it for each insertion."""
+    """As for RGA, in runs; each replica has an alphabet of its own, 8 letters of it for each insertion."""
     start = 0x4E00 + "abcdefghij".index(replica.replica_id) * 0x400 + replica.version[replica.replica_id] * 8
     return run_commands(len(replica.value), start)
 

@@ -7,6 +7,7 @@ replicas take effect, `merge` joins whole states. How to write a type of one's o
 from crdts.bounded_counter import BoundedCounter
 from crdts.counters import GCounter, PNCounter
 from crdts.crdt import Crdt
+from crdts.embedded_counters import _AmountsByDot as _AmountsByDot  # registers the form of counters in maps
 from crdts.errors import (
     CausalityError,
     CrdtError,

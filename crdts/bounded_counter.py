@@ -16,13 +16,12 @@ O'Neil, "The Escrow Transactional Method" (1986).
 from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
-from crdts.counters import check_amount, refuse_amount
+from crdts.counters import check_amount, checked_amount
 from crdts.crdt import Crdt, checked_replica_id
 from crdts.dots import Decoder, Encoder, Join
 from crdts.errors import InsufficientRightsError
-from crdts.operation import Operation, check_replica_id
-from crdts.version_vector import COUNTER_MAX
-from crdts.wire import decode_integer, encode_integer, expect
+from crdts.operation import Operation
+from crdts.wire import check_replica_id, decode_integer, encode_integer, expect
 
 Spending = tuple[tuple[str, int, int], ...]  # replica id and counter of a credit's dot, and the amount taken from it
 Credits = dict[tuple[int, str], tuple[int, int]]  # dot and owner -> amount and how much of it is spent
@@ -79,7 +78,7 @@ class BoundedCounter(Crdt):
             TypeError: n is not an int.
             ValueError: n is negative or does not fit 63 bits.
         """
-        return self._prepare("increment", _amount(n))
+        return self._prepare("increment", checked_amount(n))
 
     def decrement(self, n: int = 1) -> Operation:
         """Takes n off, for which this replica needs rights.
@@ -89,7 +88,7 @@ class BoundedCounter(Crdt):
             TypeError: n is not an int.
             ValueError: n is negative or does not fit 63 bits.
         """
-        return self._prepare("decrement", (n, self._spending(_amount(n))))
+        return self._prepare("decrement", (n, self._spending(checked_amount(n))))
 
     def transfer(self, n: int, to: str) -> Operation:
         """Gives n of this replica's rights to another; to itself is allowed and changes nothing.
@@ -100,7 +99,7 @@ class BoundedCounter(Crdt):
             ValueError: n is negative or does not fit 63 bits; `to` is not a replica id.
         """
         checked_replica_id(to)
-        return self._prepare("transfer", (n, self._spending(_amount(n)), to))
+        return self._prepare("transfer", (n, self._spending(checked_amount(n)), to))
 
     def _spending(self, n: int) -> Spending:
         """Chooses the credits to take n from, the oldest first."""
@@ -177,9 +176,3 @@ class BoundedCounter(Crdt):
         if self._may_refuse(action, argument):  # choose the credits anew: those chosen may be spent by now
             argument = (argument[0], self._spending(argument[0]), *argument[2:])
         return super()._adopt_action(action, argument, operation, renumber)
-
-
-def _amount(n: int) -> int:
-    if type(n) is not int or not 0 <= n <= COUNTER_MAX:
-        refuse_amount(n)
-    return n

@@ -14,11 +14,9 @@ from typing import Any, ClassVar, NoReturn
 from crdts.dots import ReplicaTable
 from crdts.errors import CausalityError, CrdtError
 from crdts.operation import Operation
-from crdts.version_vector import VersionVector
+from crdts.version_vector import NOTHING_SEEN, VersionVector
 
 Listener = Callable[[Operation], object]
-
-NOTHING_SEEN = VersionVector()
 
 
 class Clock:
@@ -42,7 +40,7 @@ class Clock:
         self.stable = NOTHING_SEEN
         self._table = table
         self._past: VersionVector | None = NOTHING_SEEN  # a view of _others that operations share
-        self._others: dict[str, int] = {}
+        self._others = NOTHING_SEEN.to_dict()
 
     @property
     def table(self) -> ReplicaTable:
@@ -92,14 +90,24 @@ class Clock:
         seen = self.seen(operation.replica_id)
         if operation.counter <= seen:
             return False
-        missing = {r: c for r, c in operation.others.items() if c > self.seen(r)}
-        if operation.counter > seen + 1:
-            missing[operation.replica_id] = operation.counter - 1
-        if missing:
-            raise CausalityError(f"{operation!r} came before its past: {missing} has not been seen here", missing)
+        if operation.counter > seen + 1 or not self._has_seen(operation.others):
+            self._refuse_early(operation)
         if self.stable:
             self._check_stable(operation)
         return True
+
+    def _has_seen(self, others: VersionVector) -> bool:
+        have = self._others
+        for replica_id, counter in others.items():
+            if counter > have.get(replica_id, 0) and (replica_id != self.replica_id or counter > self.counter):
+                return False
+        return True
+
+    def _refuse_early(self, operation: Operation) -> NoReturn:
+        past = {**operation.others, operation.replica_id: operation.counter - 1}
+        missing = {r: c for r, c in past.items() if c > self.seen(r)}
+        dot = f"{operation.replica_id}:{operation.counter}"
+        raise CausalityError(f"operation {dot} came before its past: {missing} has not been seen here", missing)
 
     def record(self, operation: Operation) -> None:
         """Counts an admitted operation as seen."""
@@ -129,7 +137,8 @@ class Clock:
         # Who has seen nothing of a replica cannot tell its operations apart, folded or not.
         unseen = {r: c for r, c in self.stable.items() if operation.saw(r, 1) and not operation.saw(r, c)}
         if unseen:
-            raise CausalityError(f"{operation!r} has not seen {unseen}, which was declared stable here", unseen)
+            dot = f"{operation.replica_id}:{operation.counter}"
+            raise CausalityError(f"operation {dot} has not seen {unseen}, which was declared stable here", unseen)
 
 
 class Session:

@@ -11,111 +11,15 @@ Almeida and Lerche, "The Problem with Embedded CRDT Counters and a Solution", 20
 each increment by its dot, until `stabilize` sums them up.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, NoReturn, Self
+from collections.abc import Iterable
+from typing import Any, ClassVar, Self
 
 from crdts.crdt import Crdt
-from crdts.dots import Decoder, DotValues, Encoder, Join, Stable
-from crdts.operation import Operation, check_replica_id
-from crdts.version_vector import COUNTER_MAX, VersionVector
-from crdts.wire import decode_integer, encode_integer, expect
-
-_NONE: dict[str, int] = {}  # shared by all counters that only one replica has touched; replaced, never filled
-
-
-class _Totals:
-    """What each replica has counted in all, and how much of it has been undone."""
-
-    __slots__ = ("others", "own", "undone")
-
-    def __init__(self) -> None:
-        self.own = 0
-        self.others = _NONE
-        self.undone = _NONE
-
-    @property
-    def value(self) -> int:
-        return self.own + sum(self.others.values()) - sum(self.undone.values())
-
-    def add(self, replica_id: str, amount: int, own_id: str) -> None:
-        if replica_id == own_id:
-            self.own += amount
-        elif amount:
-            self.others = {**self.others, replica_id: self.others.get(replica_id, 0) + amount}
-
-    def by_replica(self, own_id: str) -> dict[str, int]:
-        return {own_id: self.own, **self.others} if self.own else self.others
-
-    def observed(self, own_id: str) -> dict[str, int | bytes]:
-        """The argument of a clear: what it undoes."""
-        return _encoded(self.by_replica(own_id))
-
-    def undo(self, observed: Mapping[str, int | bytes]) -> None:
-        higher = {r: total for r, total in _decoded(observed).items() if total > self.undone.get(r, 0)}
-        if higher:
-            self.undone = {**self.undone, **higher}
-
-    def dump(self, own_id: str) -> tuple[Any, Any]:
-        return self.observed(own_id), _encoded(self.undone)
-
-    def raise_to(self, plain: tuple[Any, Any], own_id: str) -> None:
-        for replica_id, total in _decoded(plain[0]).items():
-            have = self.own if replica_id == own_id else self.others.get(replica_id, 0)
-            self.add(replica_id, max(0, total - have), own_id)
-        self.undo(plain[1])
-
-
-def _encoded(totals: Mapping[str, int]) -> dict[str, int | bytes]:
-    return {replica_id: encode_integer(total) for replica_id, total in totals.items()}
-
-
-def _decoded(plain: Mapping[str, int | bytes]) -> dict[str, int]:
-    return {replica_id: decode_integer(total) for replica_id, total in plain.items()}
-
-
-def _check_integer(plain: Any) -> None:
-    decode_integer(plain)
-
-
-def _check_totals(argument: Any, parts: int) -> None:
-    expect(type(argument) is tuple and len(argument) == parts, f"{parts} maps of totals")
-    for plain in argument:
-        expect(type(plain) is dict, "a map from replica ids to totals")
-        for replica_id, total in plain.items():
-            check_replica_id(replica_id)
-            expect(decode_integer(total) > 0, "a positive total")
-
-
-def _settled(operations: list[Operation]) -> list[Operation]:
-    """Returns a copy's operations such that what a clear among them undoes is a prefix wherever they go.
-
-    1. A copy of a counter counts 5, then clears: the clear has seen the total T at the time of the copy, and 5.
-    2. Meanwhile the counter itself has counted 3. Adopted, the 5 come after the 3, which the clear has not seen.
-    3. What the clear has seen, T and the 5 but not the 3 between, is no prefix, and no total can say it.
-
-    But nobody else has seen the 5 yet. So they are adopted as 0, and the clear undoes T.
-    """
-    clears = [place for place, operation in enumerate(operations) if operation.action == "clear"]
-    if not clears:
-        return operations
-    counted = {"increment": 0, "decrement": 0}
-    settled: list[Operation] = []
-    for operation in operations[: clears[-1] + 1]:
-        argument = operation.argument
-        if operation.action == "clear":
-            parts = zip(argument, counted.values(), strict=False)
-            argument = tuple(_less(part, operation.replica_id, amount) for part, amount in parts)
-        else:
-            counted[operation.action] += argument
-            argument = 0
-        settled.append(operation.rebased(operation.counter, 0, argument))
-    return settled + operations[clears[-1] + 1 :]
-
-
-def _less(observed: Mapping[str, int | bytes], replica_id: str, amount: int) -> dict[str, int | bytes]:
-    totals = _decoded(observed)
-    totals[replica_id] = totals.get(replica_id, 0) - amount
-    return _encoded({r: total for r, total in totals.items() if total})
+from crdts.dots import Decoder, Encoder, Join
+from crdts.operation import Operation
+from crdts.totals import Totals, check_totals, settled
+from crdts.version_vector import COUNTER_MAX, NOTHING_SEEN, VersionVector
+from crdts.wire import expect
 
 
 def check_amount(argument: Any) -> None:
@@ -123,11 +27,13 @@ def check_amount(argument: Any) -> None:
     expect(type(argument) is int and 0 <= argument <= COUNTER_MAX, "an amount from 0 to 2**63 - 1")
 
 
-def refuse_amount(n: object) -> NoReturn:
-    """Says what is wrong with an amount."""
+def checked_amount(n: object) -> int:
+    """Returns an amount that somebody wants to count, or says what is wrong with it."""
     if type(n) is not int:
         raise TypeError(f"an amount is an int, not {n!r:.100}")
-    raise ValueError(f"an amount is from 0 to 2**63 - 1, not {n}")
+    if not 0 <= n <= COUNTER_MAX:
+        raise ValueError(f"an amount is from 0 to 2**63 - 1, not {n}")
+    return n
 
 
 class GCounter(Crdt):
@@ -139,10 +45,10 @@ class GCounter(Crdt):
     __slots__ = ("_ups",)
 
     _keeps_dots = False
-    _actions: ClassVar = {"increment": check_amount, "clear": lambda argument: _check_totals(argument, 1)}
+    _actions: ClassVar = {"increment": check_amount, "clear": lambda argument: check_totals(argument, 1)}
 
     def _bottom(self) -> None:
-        self._ups = _Totals()
+        self._ups = Totals()
 
     @property
     def value(self) -> int:
@@ -157,7 +63,7 @@ class GCounter(Crdt):
             ValueError: n is negative or does not fit 63 bits.
         """
         if type(n) is not int or not 0 <= n <= COUNTER_MAX:
-            refuse_amount(n)
+            checked_amount(n)
         operation = self._clock.issue(self.type_name, "increment", n)
         self._ups.own += n
         return operation
@@ -166,9 +72,9 @@ class GCounter(Crdt):
         """Undoes every increment that has been seen here, and nothing that is concurrent."""
         return self._prepare("clear", (self._ups.observed(self.replica_id),))
 
-    def adopt(self, operations: Iterable[Operation], seen: VersionVector | None = None) -> list[Operation]:
+    def adopt(self, operations: Iterable[Operation], seen: VersionVector = NOTHING_SEEN) -> list[Operation]:
         """Applies what was done to an older copy of this counter; see `Crdt.adopt`."""
-        return super().adopt(_settled(list(operations)), seen)
+        return super().adopt(settled(list(operations)), seen)
 
     def _effect(self, action: str, argument: Any, operation: Operation) -> None:
         self._ups.add(operation.replica_id, argument, self.replica_id)
@@ -183,7 +89,7 @@ class GCounter(Crdt):
         return self._ups.dump(self.replica_id)
 
     def _load(self, plain: Any, decoder: Decoder) -> None:
-        _check_totals(plain, 2)
+        check_totals(plain, 2)
         self._ups.raise_to(plain, self.replica_id)
 
 
@@ -199,12 +105,12 @@ class PNCounter(Crdt):
     _actions: ClassVar = {
         "increment": check_amount,
         "decrement": check_amount,
-        "clear": lambda argument: _check_totals(argument, 2),
+        "clear": lambda argument: check_totals(argument, 2),
     }
 
     def _bottom(self) -> None:
-        self._ups = _Totals()
-        self._downs = _Totals()
+        self._ups = Totals()
+        self._downs = Totals()
 
     @property
     def value(self) -> int:
@@ -219,22 +125,26 @@ class PNCounter(Crdt):
             ValueError: n is negative or does not fit 63 bits.
         """
         if type(n) is not int or not 0 <= n <= COUNTER_MAX:
-            refuse_amount(n)
-        return self._prepare("increment", n)
+            checked_amount(n)
+        operation = self._clock.issue(self.type_name, "increment", n)
+        self._ups.own += n
+        return operation
 
     def decrement(self, n: int = 1) -> Operation:
         """Takes n off, from 0 to 2**63 - 1; raises as `increment` does."""
         if type(n) is not int or not 0 <= n <= COUNTER_MAX:
-            refuse_amount(n)
-        return self._prepare("decrement", n)
+            checked_amount(n)
+        operation = self._clock.issue(self.type_name, "decrement", n)
+        self._downs.own += n
+        return operation
 
     def clear(self) -> Operation:
         """Undoes everything that has been seen here, and nothing that is concurrent."""
         return self._prepare("clear", (self._ups.observed(self.replica_id), self._downs.observed(self.replica_id)))
 
-    def adopt(self, operations: Iterable[Operation], seen: VersionVector | None = None) -> list[Operation]:
+    def adopt(self, operations: Iterable[Operation], seen: VersionVector = NOTHING_SEEN) -> list[Operation]:
         """Applies what was done to an older copy of this counter; see `Crdt.adopt`."""
-        return super().adopt(_settled(list(operations)), seen)
+        return super().adopt(settled(list(operations)), seen)
 
     def _effect(self, action: str, argument: Any, operation: Operation) -> None:
         totals = self._ups if action == "increment" else self._downs
@@ -254,82 +164,5 @@ class PNCounter(Crdt):
     def _load(self, plain: Any, decoder: Decoder) -> None:
         expect(type(plain) is tuple and len(plain) == 2, "increments and decrements")
         for totals, part in zip((self._ups, self._downs), plain, strict=True):
-            _check_totals(part, 2)
+            check_totals(part, 2)
             totals.raise_to(part, self.replica_id)
-
-
-class _AmountsByDot(Crdt):
-    """The form of a counter inside an `ORMap`: what each operation added, until it is stable."""
-
-    __slots__ = ()
-
-    _keeps_dots = True
-    _amounts: DotValues  # the slot is in the two classes below: only one base of a class may have slots
-
-    @property
-    def value(self) -> int:
-        return sum(self._amounts.values.values())
-
-    def clear(self) -> Operation:
-        return self._prepare("clear", None)
-
-    def _effect(self, action: str, argument: Any, operation: Operation) -> None:
-        dot = self._clock.table.pack(operation)
-        self._set(dot, self._amounts.values.get(dot, 0) + (argument if action == "increment" else -argument))
-
-    def _clear(self, argument: Any, operation: Operation) -> None:
-        self._reset(operation)
-
-    def _reset(self, operation: Operation) -> None:
-        self._amounts.drop_seen(self._clock.table.seen_by(operation))
-
-    def _join(self, other: Self, join: Join) -> None:
-        self._amounts.join(other._amounts, join)
-
-    def _fold(self, stable: Stable) -> bool:
-        amounts = self._amounts.values
-        folded = [dot for dot in amounts if stable.covers(dot) and dot != stable.first(dot)]
-        for dot in folded:
-            first = stable.first(dot)
-            self._set(first, amounts.get(first, 0) + amounts.pop(dot))
-        return bool(folded)
-
-    def _dump(self, encoder: Encoder) -> Any:
-        return {dot: encode_integer(amount) for dot, amount in self._amounts.dump(encoder).items()}
-
-    def _load(self, plain: Any, decoder: Decoder) -> None:
-        self._amounts.load(plain, decoder, _check_integer)
-        self._amounts.values = {dot: decode_integer(amount) for dot, amount in self._amounts.values.items()}
-
-    def _set(self, dot: int, amount: int) -> None:
-        if amount:
-            self._amounts.values[dot] = amount
-        else:  # a dot that adds nothing is as good as none
-            self._amounts.values.pop(dot, None)
-
-
-class _GCounterInMap(_AmountsByDot, GCounter, map_form_of=GCounter):
-    """A `GCounter` inside an `ORMap`."""
-
-    __slots__ = ("_amounts",)
-
-    _actions: ClassVar = {"increment": check_amount}
-
-    def _bottom(self) -> None:
-        self._amounts = DotValues()
-
-    def increment(self, n: int = 1) -> Operation:
-        if type(n) is not int or not 0 <= n <= COUNTER_MAX:
-            refuse_amount(n)
-        return self._prepare("increment", n)
-
-
-class _PNCounterInMap(_AmountsByDot, PNCounter, map_form_of=PNCounter):
-    """A `PNCounter` inside an `ORMap`."""
-
-    __slots__ = ("_amounts",)
-
-    _actions: ClassVar = {"increment": check_amount, "decrement": check_amount}
-
-    def _bottom(self) -> None:
-        self._amounts = DotValues()

@@ -93,18 +93,34 @@ Invariants:
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
+from inspect import isabstract
 from typing import Any, ClassVar, Self, cast
+
+import msgspec
 
 from crdts.clock import Clock, Dormant, Listener, Session
 from crdts.dots import Decoder, Encoder, Join, ReplicaTable, Stable
 from crdts.errors import CausalityError, CrdtError, MalformedOperationError, OperationTypeError
-from crdts.operation import REPLICA_ID_BYTES_MAX, Operation, checked_vector
-from crdts.version_vector import VersionVector
-from crdts.wire import FORMAT, decode, encode, expect
+from crdts.operation import Operation
+from crdts.version_vector import NOTHING_SEEN, VersionVector
+from crdts.wire import FORMAT, NAME_LENGTH_MAX, Counters, Format, Name, decode, encode, expect, plain
 
 Check = Callable[[Any], None]
 
 _types: dict[str, type["Crdt"]] = {}
+
+
+class _State(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
+    """The byte form of a state."""
+
+    format: Format
+    type_name: Name
+    version: Counters
+    stable: Counters
+    state: Any
+
+
+_state = msgspec.msgpack.Decoder(_State)
 
 
 class Crdt(ABC):
@@ -114,7 +130,7 @@ class Crdt(ABC):
     replica id and what `stabilize` has folded away do not count.
 
     Args:
-        replica_id: The replica that writes here: 1 to 255 bytes of text. No two objects may write under one
+        replica_id: The replica that writes here: 1 to 255 characters. No two objects may write under one
             id, unless the operations of one are handed to the other's `adopt`.
     """
 
@@ -236,7 +252,7 @@ class Crdt(ABC):
         """Has `listener` called with every operation that is prepared here (not with those applied)."""
         self._root.listener = listener
 
-    def adopt(self, operations: Iterable[Operation], seen: VersionVector | None = None) -> list[Operation]:
+    def adopt(self, operations: Iterable[Operation], seen: VersionVector = NOTHING_SEEN) -> list[Operation]:
         """Applies what was done to an older copy of this object, and returns the operations to ship.
 
         A copy made by `copy()`, with this object's own replica id, has prepared operations while this object
@@ -270,7 +286,7 @@ class Crdt(ABC):
         clock = self._root
         version = clock.version
         encoder = Encoder(clock.table, version)
-        return encode((FORMAT, self.type_name, dict(version), dict(clock.stable), self._dump(encoder)))
+        return encode((FORMAT, self.type_name, version.to_dict(), clock.stable.to_dict(), self._dump(encoder)))
 
     @classmethod
     def from_bytes(cls, data: bytes, replica_id: str) -> Self:
@@ -279,15 +295,13 @@ class Crdt(ABC):
         Raises:
             MalformedOperationError: These are not the bytes of a state of this type.
         """
-        plain = decode(data)
-        expect(type(plain) is tuple and len(plain) == 5 and plain[0] == FORMAT, "a state of format 1")
-        _, type_name, counters, stable, state = plain
-        expect(type_name == cls.type_name, f"the state of a {cls.type_name}")
-        version, stable = checked_vector(counters), checked_vector(stable)
+        form = decode(_state, data)
+        expect(form.type_name == cls.type_name, f"the state of a {cls.type_name}, not of a {form.type_name}")
+        version, stable = VersionVector.wrap(form.version), VersionVector.wrap(form.stable)
         expect(version.descends(stable), "a stable version that has been seen")
         self = cls(replica_id)
         clock = self._root
-        self._load(state, Decoder(clock.table, version))
+        self._load(plain(form.state), Decoder(clock.table, version))
         clock.absorb(version)
         clock.stable = stable
         return self
@@ -417,7 +431,7 @@ class Crdt(ABC):
         """Becomes what the other is, which has seen all that has been seen here."""
         mine, theirs = self._root, other._root
         self._bottom()
-        self._join(other, Join(mine.table, VersionVector(), theirs.table, theirs.version))
+        self._join(other, Join(mine.table, NOTHING_SEEN, theirs.table, theirs.version))
         mine.absorb(theirs.version)
         mine.stable = theirs.stable
 
@@ -432,11 +446,9 @@ class Crdt(ABC):
         twin._fold(Stable(twin._clock.table, stable))
         return twin
 
-    def _adopt_all(
-        self, operations: list[Operation], base: int, shift: int, seen: VersionVector | None
-    ) -> list[Operation]:
+    def _adopt_all(self, operations: list[Operation], base: int, shift: int, seen: VersionVector) -> list[Operation]:
         clock = self._root
-        floor = clock.stable if seen is None else clock.stable.merge(seen)
+        floor = clock.stable.merge(seen)
         if shift < 0 or any(operation.replica_id != clock.replica_id for operation in operations):
             raise CausalityError(f"{operations[0]!r} was not prepared on a copy of this object", {})
 
@@ -459,7 +471,7 @@ def crdt_type(name: str) -> type[Crdt]:
         MalformedOperationError: No such type has been imported here.
     """
     found = _types.get(name)
-    if found is None:
+    if found is None or isabstract(found):
         raise MalformedOperationError(f"there is no CRDT type {name!r} here")
     return found
 
@@ -473,12 +485,12 @@ def checked_replica_id(replica_id: object) -> None:
     """Refuses what cannot be the id of a replica."""
     if not isinstance(replica_id, str):
         raise TypeError(f"a replica id is a str, not {replica_id!r:.100}")
+    if not 0 < len(replica_id) <= NAME_LENGTH_MAX:
+        raise ValueError(f"a replica id has 1 to {NAME_LENGTH_MAX} characters, not {len(replica_id)}")
     try:
-        size = len(replica_id.encode())
+        replica_id.encode()
     except UnicodeEncodeError:
         raise ValueError(f"the replica id {replica_id!r:.100} has a lone surrogate") from None
-    if not 0 < size <= REPLICA_ID_BYTES_MAX:
-        raise ValueError(f"a replica id has 1 to {REPLICA_ID_BYTES_MAX} bytes, not {size}")
 
 
 def _common_stable(mine: Clock, theirs: Clock) -> VersionVector:

@@ -102,6 +102,16 @@ class VersionVector(Mapping[str, int]):
         """The pairs of replica id and counter, without zeros."""
         return self._counters.items()
 
+    def to_dict(self) -> dict[str, int]:
+        """Returns the counters that are not zero, as the dictionary inside, which must not be changed."""
+        return self._counters
+
+    def without(self, replica_id: str) -> Self:
+        """Returns this vector with that replica's counter at 0."""
+        if replica_id not in self._counters:
+            return self
+        return self.wrap({r: counter for r, counter in self._counters.items() if r != replica_id})
+
     def increment(self, replica_id: str) -> Self:
         """Returns this vector with one more operation of `replica_id`."""
         return self.wrap({**self._counters, replica_id: self[replica_id] + 1})
@@ -154,3 +164,6 @@ class VersionVector(Mapping[str, int]):
     def concurrent(self, other: Self) -> bool:
         """Says whether each has seen something that the other has not."""
         return not self.descends(other) and not other.descends(self)
+
+
+NOTHING_SEEN = VersionVector()

@@ -35,7 +35,7 @@ class ChecksummedFile(apsw.VFSFile):
         """
         data = super().xRead(amount, offset)
         if amount == PAGE_BYTES:
-            _check(data, 1 + offset // PAGE_BYTES)
+            check_page(data, 1 + offset // PAGE_BYTES)
         return data
 
     def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802 - SQLite's name
@@ -72,7 +72,12 @@ def _sealed(data: bytes, page_number: int) -> bytes:
     return content + _checksum(content, page_number)
 
 
-def _check(data: bytes, page_number: int) -> None:
+def check_page(data: bytes, page_number: int) -> None:
+    """Check a page as it is in the file.
+
+    Raises:
+        CorruptJournalError: it does not match its checksum, or is cut off.
+    """
     if len(data) < PAGE_BYTES:
         raise CorruptJournalError(f"page {page_number} is cut off after {len(data)} bytes")
     if data[_CONTENT_BYTES:] != _checksum(memoryview(data)[:_CONTENT_BYTES], page_number):

@@ -158,6 +158,9 @@ class Operation(msgspec.Struct, eq=False, gc=False):
             return NotImplemented
         return self.dot == other.dot and self.to_bytes() == other.to_bytes()
 
+    def __ne__(self, other: object) -> bool:  # a Struct has one of its own, which does not ask __eq__
+        return not self == other
+
     def __hash__(self) -> int:
         return hash((self.replica_id, self.counter))
 

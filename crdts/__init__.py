@@ -5,6 +5,7 @@ replicas take effect, `merge` joins whole states. How to write a type of one's o
 """
 
 from crdts.bounded_counter import BoundedCounter
+from crdts.causal_context import CausalContext
 from crdts.counters import GCounter, PNCounter
 from crdts.crdt import Crdt
 from crdts.embedded_counters import _AmountsByDot as _AmountsByDot  # registers the form of counters in maps
@@ -26,6 +27,7 @@ from crdts.version_vector import CausalOrder, Dot, VersionVector
 
 __all__ = [
     "BoundedCounter",
+    "CausalContext",
     "CausalOrder",
     "CausalityError",
     "Crdt",

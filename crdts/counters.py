@@ -93,6 +93,9 @@ class GCounter(Crdt):
         self._ups.raise_to(plain, self.replica_id)
 
 
+_NEVER_DOWN = Totals()  # shared by the counters that never go down, of which there may be a million; never changed
+
+
 class PNCounter(Crdt):
     """A counter that grows and shrinks, and can be cleared.
 
@@ -110,7 +113,7 @@ class PNCounter(Crdt):
 
     def _bottom(self) -> None:
         self._ups = Totals()
-        self._downs = Totals()
+        self._downs = _NEVER_DOWN
 
     @property
     def value(self) -> int:
@@ -135,7 +138,7 @@ class PNCounter(Crdt):
         if type(n) is not int or not 0 <= n <= COUNTER_MAX:
             checked_amount(n)
         operation = self._clock.issue(self.type_name, "decrement", n)
-        self._downs.own += n
+        self._down_totals.own += n
         return operation
 
     def clear(self) -> Operation:
@@ -147,22 +150,32 @@ class PNCounter(Crdt):
         return super().adopt(settled(list(operations)), seen)
 
     def _effect(self, action: str, argument: Any, operation: Operation) -> None:
-        totals = self._ups if action == "increment" else self._downs
+        totals = self._ups if action == "increment" else self._down_totals
         totals.add(operation.replica_id, argument, self.replica_id)
 
     def _clear(self, argument: Any, operation: Operation) -> None:
         self._ups.undo(argument[0])
-        self._downs.undo(argument[1])
+        if argument[1]:
+            self._down_totals.undo(argument[1])
 
     def _join(self, other: Self, join: Join) -> None:
         self._ups.raise_to(other._ups.dump(other.replica_id), self.replica_id)
-        self._downs.raise_to(other._downs.dump(other.replica_id), self.replica_id)
+        if other._downs is not _NEVER_DOWN:
+            self._down_totals.raise_to(other._downs.dump(other.replica_id), self.replica_id)
 
     def _dump(self, encoder: Encoder) -> Any:
         return (self._ups.dump(self.replica_id), self._downs.dump(self.replica_id))
 
     def _load(self, plain: Any, decoder: Decoder) -> None:
         expect(type(plain) is tuple and len(plain) == 2, "increments and decrements")
-        for totals, part in zip((self._ups, self._downs), plain, strict=True):
+        for part in plain:
             check_totals(part, 2)
-            totals.raise_to(part, self.replica_id)
+        self._ups.raise_to(plain[0], self.replica_id)
+        if any(plain[1]):
+            self._down_totals.raise_to(plain[1], self.replica_id)
+
+    @property
+    def _down_totals(self) -> Totals:
+        if self._downs is _NEVER_DOWN:
+            self._downs = Totals()
+        return self._downs

@@ -18,6 +18,7 @@ from typing import Any
 
 import msgspec
 
+from crdts.causal_context import CausalContext
 from crdts.errors import MalformedOperationError
 from crdts.version_vector import NOTHING_SEEN, Dot, VersionVector
 from crdts.wire import FORMAT, Counter, Counters, Format, Name, decode, encode, expect, plain
@@ -80,6 +81,11 @@ class Operation(msgspec.Struct, eq=False, gc=False):
     def version(self) -> VersionVector:
         """What the source had seen, this operation included."""
         return VersionVector.wrap({**self.others, self.replica_id: self.counter})
+
+    @property
+    def context(self) -> CausalContext:
+        """The operations that the source had seen, this one included."""
+        return CausalContext(self.version)
 
     @property
     def gap(self) -> tuple[int, int] | None:
@@ -175,6 +181,13 @@ class RebasedOperation(Operation, eq=False, gc=False):
     """An operation that has not seen some operations of its own replica that come before it."""
 
     unseen: tuple[int, int]
+
+    @property
+    def context(self) -> CausalContext:
+        """The operations that the source had seen, this one included."""
+        first, last = self.unseen
+        before = VersionVector({**self.others, self.replica_id: first - 1})
+        return CausalContext(before, [Dot(self.replica_id, counter) for counter in range(last + 1, self.counter + 1)])
 
     @property
     def gap(self) -> tuple[int, int]:

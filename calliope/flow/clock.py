@@ -8,7 +8,7 @@ import asyncio
 from contextlib import suppress
 from heapq import heappop, heappush
 from itertools import count
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import anyio
 
@@ -18,6 +18,7 @@ with suppress(ImportError):  # trio is an extra
     from trio.testing import wait_all_tasks_blocked
 
 
+@runtime_checkable
 class Clock(Protocol):
     """A monotonic clock that can be waited for."""
 
@@ -85,6 +86,12 @@ class ManualClock:
         self._now = until
 
 
+def check_clock(value: Any) -> None:
+    """Raises `TypeError` unless the value can be used as a clock."""
+    if not isinstance(value, Clock):
+        raise TypeError(f"clock must have now() and sleep(), not {value!r}")
+
+
 async def settle() -> None:
     """Returns when every other task waits for something that has not come yet; no time passes."""
     if in_trio():
@@ -92,8 +99,8 @@ async def settle() -> None:
         return
     current = asyncio.current_task()
     await asyncio.sleep(0)
-    while any(task is not current and _is_runnable(task) for task in asyncio.all_tasks()):
-        await asyncio.sleep(0)
+    while any(task is not current and _is_runnable(task) for task in asyncio.all_tasks()):  # noqa: ASYNC110
+        await asyncio.sleep(0)  # there is no event for "everybody waits"
 
 
 def _is_runnable(task: asyncio.Task[object]) -> bool:

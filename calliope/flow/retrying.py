@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from calliope.flow.arguments import check_callable, check_count
-from calliope.flow.clock import Clock
+from calliope.flow.clock import Clock, check_clock
 from calliope.flow.closing import close
 from calliope.flow.inlet import Inlet, Open, Stage
 from calliope.flow.sequences import checked_errors
@@ -89,6 +89,7 @@ def retrying(attempts: int, backoff: Backoff, errors: Any, clock: Clock, random:
     """Makes the stage of `Source.retry`."""
     check_count("attempts", attempts)
     check_callable("random", random)
+    check_clock(clock)
     if not isinstance(backoff, Backoff):
         raise TypeError(f"backoff must be a Backoff, not {backoff!r}")
     kinds = checked_errors(errors)

@@ -20,7 +20,7 @@ from calliope.flow import (
 )
 from calliope.flow.arguments import check_async_iterable, check_callable, check_count, check_iterable, check_seconds
 from calliope.flow.buffering import Overflow
-from calliope.flow.clock import LOOP_CLOCK, Clock
+from calliope.flow.clock import LOOP_CLOCK, Clock, check_clock
 from calliope.flow.inlet import CHUNK, Inlet, Stage
 from calliope.flow.iteration import SourceIterator
 from calliope.flow.origins import AsyncIteratorInlet, FailedInlet, ForeignInlet, IterableInlet, UnfoldInlet
@@ -132,6 +132,7 @@ class Source(Generic[T_co]):
         The number counts intervals: those in which nobody asked for a tick are skipped.
         """
         check_seconds("seconds", seconds)
+        check_clock(clock)
         return Source(lambda: timing.TickInlet(seconds, clock))
 
     @staticmethod
@@ -316,6 +317,8 @@ class Source(Generic[T_co]):
 
     def via(self, flow: Pipe[T_co, U]) -> "Source[U]":
         """Puts the stages of a flow behind this source."""
+        if not isinstance(flow, Pipe):
+            raise TypeError(f"via takes a Flow, not {flow!r}")
         return Source(flow.attach(self.open))
 
     def to(self, sink: Sink[T_co, R]) -> Pipeline[R]:

@@ -69,9 +69,7 @@ def inlet_of(elements: Any) -> Inlet[Any]:
 
 
 def check_recipes(name: str, values: tuple[Any, ...]) -> None:
-    """Raises `TypeError` unless there are values and all are sources."""
-    if not values:
-        raise TypeError(f"{name} needs at least one other source")
+    """Raises `TypeError` unless all values are sources."""
     for value in values:
         if not isinstance(value, Recipe):
             raise TypeError(f"{name} takes sources, not {value!r}")

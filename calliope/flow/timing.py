@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 from calliope.flow.alarm import Alarm
 from calliope.flow.arguments import check_count, check_seconds
-from calliope.flow.clock import Clock
+from calliope.flow.clock import Clock, check_clock
 from calliope.flow.closing import close
 from calliope.flow.errors import StreamTimeoutError
 from calliope.flow.inlet import EVERYTHING, Inlet, Stage
@@ -185,6 +185,7 @@ def throttling(n: int, seconds: float, clock: Clock) -> Stage:
     """Makes the stage of `Source.throttle`."""
     check_count("n", n)
     check_seconds("seconds", seconds)
+    check_clock(clock)
     return attaching(lambda upstream: ThrottleInlet(upstream, n, seconds, clock))
 
 
@@ -192,16 +193,19 @@ def batching_within(n: int, seconds: float, clock: Clock) -> Stage:
     """Makes the stage of `Source.batch_within`."""
     check_count("n", n)
     check_seconds("seconds", seconds)
+    check_clock(clock)
     return attaching(lambda upstream: BatchWithinInlet(upstream, n, seconds, clock))
 
 
 def debouncing(seconds: float, clock: Clock) -> Stage:
     """Makes the stage of `Source.debounce`."""
     check_seconds("seconds", seconds)
+    check_clock(clock)
     return attaching(lambda upstream: DebounceInlet(upstream, seconds, clock))
 
 
 def timing_out(seconds: float, clock: Clock) -> Stage:
     """Makes the stage of `Source.timeout`."""
     check_seconds("seconds", seconds)
+    check_clock(clock)
     return attaching(lambda upstream: TimeoutInlet(upstream, seconds, clock))

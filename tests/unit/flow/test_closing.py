@@ -166,7 +166,7 @@ async def test_async_generators_are_closed_before_the_statement_after_a_break_on
         finally:
             log.append("closed")
 
-    async for _ in Source.from_async(numbers()).buffer(2).filter(lambda x: x).merge(Source.of(1)):
+    async for _ in Source.from_async(numbers()).filter(lambda x: x).scan(0, max).batch(2).take(5):
         break
     if anyio_backend == "trio":  # where a coroutine cannot be moved into a task once it has started
         await settle()

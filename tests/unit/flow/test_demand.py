@@ -31,7 +31,17 @@ EXACT = {
     "broadcast": lambda source: source.broadcast(Flow()),
     "via": lambda source: source.via(Flow().map(lambda x: x).filter(lambda x: x % 2)),
 }
-NEEDED = {"filter": 5, "scan": 2, "drop": 6, "drop_while": 6, "distinct": 5, "flat_map": 1, "batch": 6, "via": 6, "zip": 6}
+NEEDED = {
+    "filter": 5,
+    "scan": 2,
+    "drop": 6,
+    "drop_while": 6,
+    "distinct": 5,
+    "flat_map": 1,
+    "batch": 6,
+    "via": 6,
+    "zip": 6,
+}
 """How many elements three results take; 3 where nothing is said."""
 
 
@@ -128,6 +138,3 @@ async def test_nothing_runs_ahead_of_a_consumer_that_does_not_ask() -> None:
         await settle()
         assert len(probe.handed) == 1
         await iterator.aclose()
-
-
-

@@ -48,7 +48,7 @@ def check_convergence(
     replicas: int = 3,
     refusals: tuple[type[Exception], ...] = REFUSALS,
     max_examples: int = 100,
-    max_steps: int = 60,
+    max_steps: int = 40,
     seed: int | None = None,
 ) -> None:
     """Checks that replicas of a type agree, whatever is done to them and however they learn of it.

@@ -12,12 +12,13 @@ from crdts.testing.cluster import Cluster
 
 
 def check_settled(cluster: Cluster, choose: Callable[[int], int]) -> None:
-    """Delivers everything everywhere, also to a newcomer; all are then the same, and so when all is stable."""
-    for member in (*cluster.members, cluster.newcomer("new")):
+    """Delivers everything everywhere, last to a newcomer; all are then the same, and so when all is stable."""
+    for member in cluster.members:
         cluster.catch_up(member, choose)
     for member in cluster.members:
         cluster.stabilize(member)
         cluster.read_back(member)
+    cluster.catch_up(cluster.newcomer("new"), choose)
 
 
 def check_laws(cluster: Cluster) -> None:

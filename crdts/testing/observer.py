@@ -27,6 +27,7 @@ class Observer:
         self._story = story
         self._specification = specification
         self._issued: list[Issued] = []
+        self._versions: dict[int, VersionVector] = {}
         self._specified: dict[int, Any] = {}
         self._witnesses: dict[int, Member] = {}
 
@@ -40,10 +41,12 @@ class Observer:
 
     def version(self, seen: int) -> VersionVector:
         """Returns the version that a replica has that has seen `seen`."""
-        counters: dict[str, int] = {}
-        for each in self.history(seen):
-            counters[each.replica_id] = max(each.counter, counters.get(each.replica_id, 0))
-        return VersionVector(counters)
+        if seen not in self._versions:
+            counters: dict[str, int] = {}
+            for each in self.history(seen):
+                counters[each.replica_id] = max(each.counter, counters.get(each.replica_id, 0))
+            self._versions[seen] = VersionVector(counters)
+        return self._versions[seen]
 
     def observe(self, member: Member, stable_version: VersionVector) -> None:
         """Checks the version, the value and the state of the member that took a step."""

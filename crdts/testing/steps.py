@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, TypeAlias, TypeVar
 
 from hypothesis import strategies as st
@@ -101,13 +102,18 @@ class Steps:
 
     def choose(self, count: int) -> int:
         """Draws one of `count` possibilities."""
-        return int(self._draw(st.integers(0, count - 1))) if count > 1 else 0
+        return int(self._draw(_below(count))) if count > 1 else 0
 
     def _one_of(self, items: Sequence[T]) -> T:
         return items[self.choose(len(items))]
 
     def _member(self) -> Member:
         return self._one_of(self._cluster.members)
+
+
+@cache
+def _below(count: int) -> st.SearchStrategy[int]:
+    return st.integers(0, count - 1)
 
 
 def _command(drawn: Any) -> Command:

@@ -20,9 +20,11 @@ from crdts.flags import DWFlag, EWFlag
 from crdts.lww_map import LWWMap
 from crdts.maps import ORMap
 from crdts.registers import LWWRegister, MVRegister
+from crdts.sequence import RGA
 from crdts.sets import GSet, ORSet, RWSet, TwoPhaseSet
 from crdts.testing import REFUSALS, Command, History, Issued, check_convergence
 from crdts.testing.rendering import rendered
+from crdts.text import Text
 
 Specification = Callable[[History], Any]
 
@@ -36,9 +38,10 @@ class Subject:
     specification: Specification | None
     refusals: tuple[type[Exception], ...] = ()
 
-    def check(self, **arguments: Any) -> None:
+    def check(self, *, crdt_type: type[Any] | None = None, **arguments: Any) -> None:
+        """Checks the type, or another one in its place."""
         check_convergence(
-            self.crdt_type,
+            crdt_type or self.crdt_type,
             self.commands,
             specification=self.specification,
             refusals=(*REFUSALS, *self.refusals),
@@ -166,7 +169,7 @@ def write_to(key: Any, each: Issued) -> Issued | None:
     return each.saying(Command("assign", tuple(write))) if identify(each.args[0]) == key else None
 
 
-def or_map(h: History) -> Callable[[dict[Any, Any]], bool]:
+def or_map(h: History) -> Any:
     """A key is there iff some update of it has no remove of it after it; the remove has cleared the value it saw."""
     types: dict[Any, type[Any]] = {}
     for update in h.uncleared().of("update"):
@@ -174,6 +177,8 @@ def or_map(h: History) -> Callable[[dict[Any, Any]], bool]:
         if not h.after(update, "remove", key):
             types[key] = min(crdt_type, types.get(key, crdt_type), key=lambda each: each.__name__)
     expected = {key: SPECIFICATIONS[crdt_type](inside(h, key, crdt_type)) for key, crdt_type in types.items()}
+    if not any(map(callable, expected.values())):
+        return expected
     return lambda value: value.keys() == expected.keys() and all(agrees(value[key], expected[key]) for key in value)
 
 
@@ -313,6 +318,8 @@ SPECIFICATIONS: dict[type[Any], Specification] = {
     MVRegister: lambda h: mv_register(h.uncleared()),
     LWWMap: lww_map,
     ORMap: or_map,
+    RGA: lambda h: sequence(h.uncleared()),
+    Text: lambda h: sequence(h.uncleared()),
 }
 
 COMMANDS = {
@@ -342,6 +349,8 @@ COMMANDS = {
         command("remove", st.sampled_from([each.__name__ for each in inner_commands])),
         clear,
     ),
+    RGA: sequence_commands,
+    Text: text_commands,
 }
 
 SUBJECTS = {

@@ -3,9 +3,9 @@
 import types
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar, Union, get_args, get_origin
+from typing import Any, Generic, TypeVar, Union, get_args, get_origin, is_typeddict
 
-from typing_extensions import TypeForm
+from typing_extensions import TypeAliasType, TypeForm
 
 from calliope.errors import (
     EventDecodingError,
@@ -13,7 +13,7 @@ from calliope.errors import (
     UnknownEventTypeError,
     UnreadableEventError,
 )
-from calliope.event import EventDefinition, definition_of
+from calliope.event import EventDefinition, definition_of, redefines
 from calliope.limits import PAYLOAD_BYTES_MAX, TYPE_NAME_BYTES_MAX, checked_number, checked_text
 from calliope.payload import Decode, checked_encoder, decode_plain, decoder_from, stored_type_of
 from calliope.stores.record import StoredRecord, StoredType
@@ -45,13 +45,15 @@ class EventCodec(Generic[E]):
             writes every type as plain data.
 
     Raises:
-        TypeError: a class cannot be an event.
+        TypeError: a class cannot be an event, or is `UntypedEvent` among others.
         ValueError: two of the classes are stored under the same name.
     """
 
     def __init__(self, event_type: TypeForm[E]) -> None:
         self._roots = tuple(event_classes(event_type))
         self._untyped = UntypedEvent in self._roots
+        if self._untyped and len(self._roots) > 1:
+            raise TypeError(f"UntypedEvent stands for events of every type, so it stands alone, not in {event_type!r}")
         self._encoders: dict[type, _Encoder] = {}
         self._decoders: dict[StoredType, Decode] = {}
         self._definitions: dict[str, tuple[type, EventDefinition]] = {}
@@ -101,15 +103,20 @@ class EventCodec(Generic[E]):
         """Find the classes and their subclasses anew; more may have been defined since."""
         if self._untyped:
             return
+        definitions: dict[str, tuple[type, EventDefinition]] = {}
         for event_class in _with_subclasses(self._roots):
             definition = definition_of(event_class)
             for name in (definition.name, *definition.aliases):
-                known = self._definitions.setdefault(name, (event_class, definition))
-                if known[0] is not event_class:
+                known = definitions.get(name, (event_class, definition))[0]
+                if not redefines(event_class, known):
                     raise ValueError(
-                        f"{known[0].__qualname__} and {event_class.__qualname__} are both stored as {name!r};"
+                        f"{known.__qualname__} and {event_class.__qualname__} are both stored as {name!r};"
                         " name one of them with @event(...)"
                     )
+                definitions[name] = event_class, definition
+        if definitions != self._definitions:
+            self._definitions = definitions
+            self._decoders.clear()
 
     def _new_encoder(self, event_class: type, event: E) -> "_Encoder":
         self._learn()
@@ -128,20 +135,32 @@ class EventCodec(Generic[E]):
         if self._untyped:
             decode = _untyped_decoder(stored_type)
         else:
-            if self.class_of(stored_type.name) is None:
-                known = ", ".join(sorted(self._definitions)) or "none"
-                raise self._unreadable(UnknownEventTypeError, record, f"is of no known type; known are {known}")
-            event_class, definition = self._definitions[stored_type.name]
-            if stored_type.schema_version > definition.version:
-                raise self._unreadable(
-                    MissingUpcasterError, record, f"is newer than this code, which knows version {definition.version}"
-                )
-            missing = missing_upcaster(definition, stored_type.schema_version)
-            if missing is not None:
-                raise self._unreadable(MissingUpcasterError, record, f"has no upcaster from version {missing}")
-            decode = decoder_from(event_class, definition, stored_type.schema_version)
+            event_class, definition = self._definition_for(record)
+            self._check_version(definition, record)
+            try:
+                decode = decoder_from(event_class, definition, stored_type.schema_version)
+            except TypeError as error:
+                raise self._unreadable(EventDecodingError, record, f"has a class that none can be: {error}") from error
         self._decoders[stored_type] = decode
         return decode
+
+    def _definition_for(self, record: StoredRecord) -> tuple[type, EventDefinition]:
+        try:
+            if self.class_of(record.type.name) is not None:
+                return self._definitions[record.type.name]
+        except ValueError as error:  # a class defined since is stored under the name of another
+            raise self._unreadable(UnknownEventTypeError, record, f"is of no one type: {error}") from error
+        known = ", ".join(sorted(self._definitions))
+        raise self._unreadable(UnknownEventTypeError, record, f"is of no known type; known are {known}")
+
+    def _check_version(self, definition: EventDefinition, record: StoredRecord) -> None:
+        version = record.type.schema_version
+        if version > definition.version:
+            reason = f"is newer than this code, which knows version {definition.version}"
+            raise self._unreadable(MissingUpcasterError, record, reason)
+        missing = missing_upcaster(definition, version)
+        if missing is not None:
+            raise self._unreadable(MissingUpcasterError, record, f"has no upcaster from version {missing}")
 
     def _unreadable(
         self, error_class: type[UnreadableEventError], record: StoredRecord, reason: str
@@ -158,17 +177,40 @@ def event_classes(event_type: Any) -> Iterable[type]:
     Raises:
         TypeError: something in it is not a class that events can have.
     """
-    event_type = getattr(event_type, "__value__", event_type)  # a `type X = ...` statement
-    if get_origin(event_type) in (Union, types.UnionType):
+    if isinstance(event_type, TypeAliasType):
+        yield from event_classes(event_type.__value__)
+    elif get_origin(event_type) in (Union, types.UnionType):
         for member in get_args(event_type):
             yield from event_classes(member)
-    elif isinstance(event_type, type) and get_origin(event_type) is None and event_type not in _NO_EVENTS:
+    elif _can_be_event(event_type):
         yield event_type
     else:
-        raise TypeError(f"an event type is a class or a union of classes, not {event_type!r}")
+        raise TypeError(
+            "an event type is a dataclass, a msgspec.Struct, an attrs class, a pydantic model, or a union of such"
+            f" classes, not {event_type!r}"
+        )
 
 
-_NO_EVENTS = (object, list, tuple, type(None))  # a list or tuple given to persist is several events
+def stored_names(event_type: Any) -> set[str]:
+    """Return the names under which events of a type are stored, or were: of subclasses and by aliases too.
+
+    Raises:
+        TypeError: it is no event type.
+    """
+    definitions = map(definition_of, _with_subclasses(event_classes(event_type)))
+    return {name for definition in definitions for name in (definition.name, *definition.aliases)}
+
+
+def _can_be_event(event_type: Any) -> bool:
+    """Tell whether objects know that they are of this class, and are not several events, as lists and tuples are."""
+    return (
+        isinstance(event_type, type)
+        and get_origin(event_type) is None
+        and event_type is not Any
+        and event_type.__module__ != "builtins"
+        and not issubclass(event_type, (list, tuple))
+        and not is_typeddict(event_type)
+    )
 
 
 def _with_subclasses(roots: Iterable[type]) -> list[type]:

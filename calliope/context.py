@@ -24,7 +24,7 @@ def current_metadata() -> Mapping[str, Any]:
 @contextmanager
 def with_metadata(**values: Any) -> Iterator[None]:
     """Add metadata to every event that is persisted within the block, such as `correlation_id="request-17"`."""
-    token = _metadata.set({**_metadata.get(), **values})
+    token = _metadata.set(MappingProxyType({**_metadata.get(), **values}))
     try:
         yield
     finally:

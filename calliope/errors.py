@@ -21,9 +21,15 @@
 Mistakes of the caller that no retry can mend stay `TypeError` and `ValueError`.
 """
 
+from typing import Any
+
 
 class CalliopeError(Exception):
     """The root of everything that `calliope` raises about streams and journals."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy by message and facts: what most errors are made from is neither."""
+        return _copied, (type(self), self.args, vars(self))
 
 
 class ExpectedVersionError(CalliopeError):
@@ -64,7 +70,7 @@ class EventEncodingError(EventError):
     def __init__(self, event: object, reason: str) -> None:
         self.event = event
         self.reason = reason
-        super().__init__(f"{_shortened(event)} cannot be stored: {reason}")
+        super().__init__(f"{shortened(event)} cannot be stored: {reason}")
 
 
 class UnreadableEventError(EventError):
@@ -146,6 +152,13 @@ class CorruptRecordError(CorruptJournalError):
         super().__init__(detail if position is None else f"record at position {position}: {detail}")
 
 
-def _shortened(value: object, length: int = 120) -> str:
+def _copied(error_class: type[CalliopeError], args: tuple[Any, ...], facts: dict[str, Any]) -> CalliopeError:
+    error = error_class.__new__(error_class, *args)
+    vars(error).update(facts)
+    return error
+
+
+def shortened(value: object, length: int = 120) -> str:
+    """Return how a value reads in an error, cut where nobody would read on."""
     text = repr(value)
     return text if len(text) <= length else text[: length - 1] + "…"

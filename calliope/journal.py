@@ -9,13 +9,12 @@ from typing import Any, Self, TypeVar, overload
 import anyio
 from typing_extensions import TypeForm
 
-from calliope.codec import EventCodec
+from calliope.codec import EventCodec, stored_names
 from calliope.errors import JournalClosedError
-from calliope.event import definition_of
 from calliope.event_stream import EventStream, MicrosecondClock, system_clock
 from calliope.flow import Source
 from calliope.known_types import KnownTypes
-from calliope.limits import STREAM_ID_BYTES_MAX, TYPE_NAME_BYTES_MAX, checked_text
+from calliope.limits import STREAM_ID_BYTES_MAX, TYPE_NAME_BYTES_MAX, TYPES_MAX, checked_text
 from calliope.persisting import checked_tags
 from calliope.reading import RecordDecoder, StreamsInlet, live_source, recorded_event_decoder, stored_source
 from calliope.recorded_event import RecordedEvent
@@ -146,7 +145,8 @@ class Journal:
             after: the position to begin after.
             until: the last position to yield.
             tags: only records with all of these tags.
-            types: only records of one of these types: stored names, or classes.
+            types: only records of one of these types: stored names, or classes, which stand for their subclasses and
+                former names too.
             prefix: only of streams whose ids begin so.
             event_type: the class, or union of classes, that events are decoded to. If not given, those that this
                 journal was used with and those decorated with `@event` are known.
@@ -235,10 +235,12 @@ def _path_of(url: str | os.PathLike[str]) -> Path | None:
 def _selection(tags: str | Collection[str], types: str | type | Collection[str | type], prefix: str) -> Selection:
     if prefix:
         checked_text("prefix", prefix, STREAM_ID_BYTES_MAX)
-    several = (types,) if isinstance(types, (str, type)) else types
-    names = [type_ if isinstance(type_, str) else definition_of(type_).name for type_ in several]
+    several = (types,) if isinstance(types, (str, type)) or not isinstance(types, Collection) else types
+    names = {name for type_ in several for name in ((type_,) if isinstance(type_, str) else stored_names(type_))}
+    if len(names) > TYPES_MAX:
+        raise ValueError(f"at most {TYPES_MAX} types can be chosen among, not {len(names)}")
     return Selection(
         prefix=prefix,
-        types=frozenset(checked_text("type", name, TYPE_NAME_BYTES_MAX) for name in names),
+        types=frozenset([checked_text("type", name, TYPE_NAME_BYTES_MAX) for name in names]),
         tags=frozenset(checked_tags(tags)),
     )

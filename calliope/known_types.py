@@ -29,23 +29,25 @@ class KnownTypes:
         """
         codec = self._by_type.get(record.type)
         if codec is None:
-            codec = self._by_type[record.type] = EventCodec(self._class_of(record))
+            codec = self._by_type[record.type] = self._codec_for(record)
         return codec.decode(record)
 
     def decode_all(self, records: Sequence[StoredRecord]) -> list[Any]:
         """Return the events of records."""
         return list(map(self.decode, records))
 
-    def _class_of(self, record: StoredRecord) -> type:
-        name = record.type.name
-        used = {codec.class_of(name) for codec in self._codecs.values()} - {None}
-        classes = used or decorated_classes(name)
-        if len(classes) == 1:
-            return classes.pop()  # type: ignore[return-value] # None was taken out
-        found = "is of no known type" if not classes else f"could be any of {sorted(map(repr, classes))}"
-        raise UnknownEventTypeError(
-            record.stream_id,
-            record.position,
-            *record.type,
-            f"{found}; say event_type=… (UntypedEvent reads plain data)",
-        )
+    def _codec_for(self, record: StoredRecord) -> EventCodec[Any]:
+        try:
+            return EventCodec(self._class_of(record.type.name))
+        except (TypeError, ValueError) as error:
+            reason = f"{error}; say event_type=… (UntypedEvent reads plain data)"
+            raise UnknownEventTypeError(record.stream_id, record.position, *record.type, reason) from error
+
+    def _class_of(self, name: str) -> type:
+        used = [codec.class_of(name) for codec in self._codecs.values()]
+        latest: dict[str, type] = {}
+        for found in [event_class for event_class in used if event_class is not None] or decorated_classes(name):
+            latest[f"{found.__module__}.{found.__qualname__}"] = found
+        if len(latest) == 1:
+            return latest.popitem()[1]
+        raise ValueError("is of no known type" if not latest else f"could be any of {', '.join(sorted(latest))}")

@@ -19,6 +19,9 @@ TAG_BYTES_MAX = 256
 TAGS_MAX = 64
 """Tags of one event."""
 
+TYPES_MAX = 1_000
+"""Stored type names that one selection of records chooses among."""
+
 METADATA_BYTES_MAX = 64 * 1024
 """Bytes of one event's metadata, encoded."""
 
@@ -32,10 +35,14 @@ REQUEST_EVENTS_MAX = 100_000
 """Events of one persist request."""
 
 REQUEST_BYTES_MAX = 64 * 1024 * 1024
-"""Payload bytes of one persist request."""
+"""Bytes of one persist request: payloads, tags and metadata of all of its events."""
 
 POSITION_MAX = 2**63 - 1
 """The highest position, sequence number or expected version."""
+
+
+TIMESTAMP_MAX = 253_402_300_799_999_999
+"""The latest time of an event, in microseconds since 1970 UTC: the end of the year 9999."""
 
 
 def checked_text(name: str, value: object, bytes_max: int) -> str:
@@ -61,8 +68,8 @@ def checked_text(name: str, value: object, bytes_max: int) -> str:
     return value
 
 
-def checked_number(name: str, value: object, *, minimum: int = 0) -> int:
-    """Return `value` if it is an int from `minimum` to `POSITION_MAX`, or raise an error that names it.
+def checked_number(name: str, value: object, *, minimum: int = 0, maximum: int = POSITION_MAX) -> int:
+    """Return `value` if it is an int from `minimum` to `maximum`, or raise an error that names it.
 
     Raises:
         TypeError: it is not an int (a bool is none).
@@ -70,8 +77,8 @@ def checked_number(name: str, value: object, *, minimum: int = 0) -> int:
     """
     if type(value) is not int:
         raise TypeError(f"{name} must be an int, not {value!r}")
-    if not minimum <= value <= POSITION_MAX:
-        raise ValueError(f"{name} must be from {minimum} to {POSITION_MAX}, not {value}")
+    if not minimum <= value <= maximum:
+        raise ValueError(f"{name} must be from {minimum} to {maximum}, not {value}")
     return value
 
 

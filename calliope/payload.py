@@ -2,8 +2,9 @@
 
 Objects become msgpack maps of their fields, so fields with defaults may be added without a new schema version.
 Dataclasses, msgspec.Struct, attrs classes and plain data are encoded by msgspec, pydantic models by way of their own
-validation. What is stored must read back, so every object is decoded once before it is accepted: a field of the wrong
-type is refused when it is written, not discovered years later.
+validation. What is stored must read back, so every object is decoded once before it is accepted and compared: a field
+of the wrong type, or an object of a subclass in a field that knows its base only, is refused when it is written, not
+discovered years later.
 """
 
 from collections.abc import Callable
@@ -32,22 +33,46 @@ def stored_type_of(payload_class: type) -> StoredType:
 def checked_encoder(payload_type: Any, bytes_max: int) -> Encode:
     """Return a function that encodes an object, having made sure that it reads back.
 
-    It raises `EventEncodingError` for an object that does not encode, would not read back, or is too large.
+    It raises `EventEncodingError` for an object that does not encode, reads back as another, or is too large.
     """
     decode = current_decoder(payload_type)
-    to_data = payload_type.model_dump if _is_pydantic(payload_type) else None
+    to_data = _pydantic_data if _is_pydantic(payload_type) else None
 
     def encode(value: Any) -> bytes:
         try:
             payload = encode_plain(value if to_data is None else to_data(value))
-            decode(payload)
+            decoded = decode(payload)
+            same = decoded == value or _is_stored_alike(decoded, value, payload_type)
         except Exception as error:
             raise EventEncodingError(value, str(error)) from error
+        if not same:
+            raise EventEncodingError(value, f"it would read back as {decoded!r}")
         if len(payload) > bytes_max:
             raise EventEncodingError(value, f"it has {len(payload)} bytes, at most {bytes_max} are allowed")
         return payload
 
     return encode
+
+
+def _is_stored_alike(decoded: Any, value: Any, payload_type: Any) -> bool:
+    """Tell whether an object that does not equal what was decoded from it lost nothing all the same.
+
+    So it is with classes that compare by identity, with NaN, and with a tuple in a field that allows any sequence.
+    Plain data has no class that says what was meant: there, a tuple that comes back as a list is another value.
+    """
+    if payload_type is Any or payload_type.__module__ == "builtins" or _has_unstored_fields(payload_type):
+        return False
+    if _is_pydantic(payload_type):
+        decoded, value = _pydantic_data(decoded, serialize_as_any=True), _pydantic_data(value, serialize_as_any=True)
+    return _encode_sorted(decoded) == _encode_sorted(value)
+
+
+def _has_unstored_fields(payload_type: Any) -> bool:
+    """Tell whether it is an attrs class with private fields: msgspec stores those of all kinds of classes but these."""
+    return any(attribute.name.startswith("_") for attribute in getattr(payload_type, "__attrs_attrs__", ()))
+
+
+_encode_sorted = msgspec.msgpack.Encoder(order="deterministic").encode
 
 
 def current_decoder(payload_type: Any) -> Decode:
@@ -69,9 +94,14 @@ def decoder_from(payload_type: Any, definition: EventDefinition, from_version: i
 
 def _converter(payload_type: Any) -> Callable[[Any], Any]:
     if _is_pydantic(payload_type):
-        validate: Callable[[Any], Any] = payload_type.model_validate
-        return validate
+        # A strict model would refuse the text that dates, UUIDs and decimals are stored as.
+        return lambda data: payload_type.model_validate(data, strict=False)
     return lambda data: msgspec.convert(data, payload_type)
+
+
+def _pydantic_data(model: Any, *, serialize_as_any: bool = False) -> Any:
+    """Return what a model is validated from: with aliases, without computed fields."""
+    return model.model_dump(by_alias=True, round_trip=True, warnings=False, serialize_as_any=serialize_as_any)
 
 
 def _is_pydantic(payload_type: Any) -> bool:

@@ -1,11 +1,12 @@
 """From what a caller hands to `persist` to a request that a store can keep: checked before anything is written."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 from calliope.codec import EventCodec
 from calliope.context import current_metadata
+from calliope.errors import shortened
 from calliope.limits import (
     EVENT_ID_BYTES_MAX,
     METADATA_BYTES_MAX,
@@ -13,12 +14,13 @@ from calliope.limits import (
     REQUEST_EVENTS_MAX,
     TAG_BYTES_MAX,
     TAGS_MAX,
+    TIMESTAMP_MAX,
     checked_number,
     checked_text,
 )
 from calliope.payload import decode_plain, encode_plain
 from calliope.stores.protocol import AppendRequest, StreamKind
-from calliope.stores.record import NO_ATTRIBUTES, Attributes, NewEvent
+from calliope.stores.record import NO_ATTRIBUTES, Attributes, NewEvent, encode_attributes
 
 E = TypeVar("E")
 
@@ -38,6 +40,7 @@ def append_request(
     """Return the checked and encoded request; `EventStream.persist` says what the arguments are and what is raised."""
     if expected_version is not None:
         checked_number("expected_version", expected_version)
+    checked_number("the clock's time", timestamp, maximum=TIMESTAMP_MAX)
     attributes = _attributes(tags, metadata)
     first_attributes = attributes
     if event_id is not None:
@@ -64,23 +67,28 @@ def checked_tags(tags: str | Collection[str]) -> tuple[str, ...]:
 
 def _attributes(tags: str | Collection[str], metadata: Mapping[str, Any] | None) -> Attributes:
     context = current_metadata()
-    if not tags and not metadata and not context and tags != "":
+    if not tags and metadata is None and not context and tags != "":
         return NO_ATTRIBUTES
-    merged = {**context, **(metadata or {})}
-    _check_metadata(merged)
-    return Attributes(None, checked_tags(tags), merged)
+    if not isinstance(metadata, Mapping | None):
+        raise TypeError(f"metadata must be a mapping, not {shortened(metadata)}")
+    return Attributes(None, checked_tags(tags), _checked_metadata({**context, **(metadata or {})}))
 
 
-def _check_metadata(metadata: dict[str, Any]) -> None:
+def _checked_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
+    """Return a copy of metadata that nobody else can change, or raise an error that names what is illegal."""
     try:
         encoded = encode_plain(metadata)
-        plain = decode_plain(encoded) == metadata and all(type(key) is str for key in metadata)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"metadata {metadata!r} cannot be stored: {error}") from error
+        copy = decode_plain(encoded)
+        plain = copy == metadata and all(type(key) is str for key in metadata)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise ValueError(f"metadata {shortened(metadata)} cannot be stored: {error}") from error
     if not plain:
-        raise ValueError(f"metadata {metadata!r} must be plain data with text keys: it does not read back equal")
+        raise ValueError(
+            f"metadata must be plain data with text keys, not {shortened(metadata)}: it reads back as another"
+        )
     if len(encoded) > METADATA_BYTES_MAX:
         raise ValueError(f"metadata must have at most {METADATA_BYTES_MAX} bytes, not {len(encoded)}")
+    return cast(dict[str, Any], copy)
 
 
 def _encoded(
@@ -92,6 +100,8 @@ def _encoded(
         raise ValueError(f"at most {REQUEST_EVENTS_MAX} events fit one request, not {len(events)}")
     encoded = [NewEvent(*codec.encode(event), attributes) for event in events]
     byte_count = sum([len(event.payload) for event in encoded])
+    if attributes is not NO_ATTRIBUTES:
+        byte_count += len(encoded) * len(encode_attributes(attributes))
     if byte_count > REQUEST_BYTES_MAX:
         raise ValueError(f"at most {REQUEST_BYTES_MAX} bytes fit one request, not {byte_count}")
     encoded[0] = NewEvent(encoded[0].type, encoded[0].payload, first_attributes)

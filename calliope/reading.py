@@ -180,15 +180,17 @@ class StoredInlet(Generic[T]):
         self._waiting = ()
 
     async def _read(self, limit: int) -> None:
-        page = await self._reading.next_page(min(max(limit, PAGE_RECORDS_MIN), PAGE_RECORDS_MAX))
+        limit = min(max(limit, PAGE_RECORDS_MIN), PAGE_RECORDS_MAX)
+        if self._until is not None:
+            limit = min(limit, self._until - self._reading.after)
+        page = await self._reading.next_page(limit)
         if self._head is None:
             self._head = page.head
         records = page.records
         if records and (records[-1].position > self._head or self._passes_until(records[-1])):
             records = [record for record in records if record.position <= self._head and not self._passes_until(record)]
-            self._finished = True
         self._waiting = records
-        self._finished = self._finished or page.through >= self._head
+        self._finished = page.through >= self._head or (self._until is not None and self._reading.after >= self._until)
 
     def _passes_until(self, record: StoredRecord) -> bool:
         return self._until is not None and self._reading.place_of(record) > self._until

@@ -98,7 +98,7 @@ class RecordedEvent(Generic[E_co]):
 
 
 class PersistReply(Generic[E_co]):
-    """What `persist` returns once its events are durable.
+    """What `persist` returns once its events are durable. Two are equal when their records are.
 
     Args:
         recorded: the stored records, at least one.
@@ -142,6 +142,14 @@ class PersistReply(Generic[E_co]):
     def concurrent_updates(self) -> tuple[RecordedEvent[E_co], ...]:
         """The events that the writer had not observed."""
         return ()
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, PersistReply):
+            return NotImplemented
+        return self.records == other.records
+
+    def __hash__(self) -> int:
+        return hash(self.position)
 
     def __repr__(self) -> str:
         return f"<PersistReply sequence_number={self.sequence_number} position={self.position}>"

@@ -12,9 +12,10 @@ from typing import Any, Generic, TypeVar
 
 from typing_extensions import TypeForm
 
-from calliope.event import definition_of
+from calliope.codec import event_classes
+from calliope.event import EventDefinition, definition_of
 from calliope.limits import POSITION_MAX, SNAPSHOT_BYTES_MAX, STREAM_ID_BYTES_MAX, checked_number, checked_text
-from calliope.payload import checked_encoder, decoder_from, stored_type_of
+from calliope.payload import Decode, checked_encoder, current_decoder, decoder_from, stored_type_of
 from calliope.stores.protocol import EventStore, StoredSnapshot
 from calliope.upcasting import missing_upcaster
 
@@ -93,13 +94,17 @@ class SnapshotStore:
     async def load_snapshot(self, snapshot_id: str, state_type: TypeForm[S]) -> Snapshot[S] | None:
         """Return the newest snapshot that can be read as `state_type`, or None.
 
+        Args:
+            snapshot_id: whose state.
+            state_type: the class of the state, a union of classes, or the type of plain data.
+
         Warns:
             UnreadableSnapshotWarning: for each newer one that cannot be read.
         """
         checked_text("snapshot_id", snapshot_id, STREAM_ID_BYTES_MAX)
-        below = POSITION_MAX
-        while (stored := await self._store.load_snapshot(snapshot_id, below=below)) is not None:
-            below = stored.sequence_number
+        through = POSITION_MAX
+        while (stored := await self._store.load_snapshot(snapshot_id, through=through)) is not None:
+            through = stored.sequence_number - 1
             try:
                 state: S = _decoded(stored, state_type)
             except Exception as error:
@@ -125,14 +130,21 @@ class SnapshotStore:
 def _decoded(stored: StoredSnapshot, state_type: Any) -> Any:
     if stored.payload is None:
         raise ValueError("it does not match its checksum")
-    if not isinstance(state_type, type):
-        return decoder_from(state_type, definition_of(object), 1)(stored.payload)
-    definition = definition_of(state_type)
-    if stored.type.name not in (definition.name, *definition.aliases):
-        raise ValueError(f"it is a {stored.type.name!r}, not a {definition.name!r}")
-    if stored.type.schema_version > definition.version or missing_upcaster(definition, stored.type.schema_version):
-        raise ValueError(f"no upcaster takes version {stored.type.schema_version} to {definition.version}")
-    return decoder_from(state_type, definition, stored.type.schema_version)(stored.payload)
+    try:
+        state_classes = list(event_classes(state_type))
+    except TypeError:
+        return current_decoder(state_type)(stored.payload)  # plain data, such as dict[str, int]
+    for state_class in state_classes:
+        definition = definition_of(state_class)
+        if stored.type.name in (definition.name, *definition.aliases):
+            return _decoder(state_class, definition, stored.type.schema_version)(stored.payload)
+    raise ValueError(f"it is a {stored.type.name!r}, not {' or '.join(c.__name__ for c in state_classes)}")
+
+
+def _decoder(state_class: type, definition: EventDefinition, from_version: int) -> Decode:
+    if from_version > definition.version or missing_upcaster(definition, from_version):
+        raise ValueError(f"no upcaster takes version {from_version} to {definition.version}")
+    return decoder_from(state_class, definition, from_version)
 
 
 def _time_of(stored: StoredSnapshot) -> datetime:

@@ -80,22 +80,22 @@ class MemoryStore:
         await self._turn()
         self._snapshots[snapshot.snapshot_id][snapshot.sequence_number] = snapshot
 
-    async def load_snapshot(self, snapshot_id: str, *, below: int) -> StoredSnapshot | None:
+    async def load_snapshot(self, snapshot_id: str, *, through: int) -> StoredSnapshot | None:
         """Return the newest snapshot; see `EventStore.load_snapshot`."""
         await self._turn()
-        snapshots = self._snapshots[snapshot_id]
-        return snapshots.get(max((number for number in snapshots if number < below), default=-1))
+        snapshots = self._snapshots.get(snapshot_id, {})
+        return snapshots.get(max((number for number in snapshots if number <= through), default=-1))
 
     async def list_snapshots(self, snapshot_id: str) -> list[StoredSnapshot]:
         """Return snapshots without payloads; see `EventStore.list_snapshots`."""
         await self._turn()
-        newest_first = sorted(self._snapshots[snapshot_id].items(), reverse=True)
+        newest_first = sorted(self._snapshots.get(snapshot_id, {}).items(), reverse=True)
         return [msgspec.structs.replace(snapshot, payload=None) for _, snapshot in newest_first]
 
     async def delete_snapshots(self, snapshot_id: str, *, keep: int) -> int:
         """Delete older snapshots; see `EventStore.delete_snapshots`."""
         await self._turn()
-        snapshots = self._snapshots[snapshot_id]
+        snapshots = self._snapshots.get(snapshot_id, {})
         superfluous = sorted(snapshots, reverse=True)[keep:]
         for sequence_number in superfluous:
             del snapshots[sequence_number]

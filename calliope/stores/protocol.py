@@ -142,8 +142,8 @@ class EventStore(Protocol):
         """Keep a snapshot durably; one of the same id and sequence number is replaced."""
         ...
 
-    async def load_snapshot(self, snapshot_id: str, *, below: int) -> StoredSnapshot | None:
-        """Return the newest snapshot of an id with a sequence number below one; a damaged one has no payload."""
+    async def load_snapshot(self, snapshot_id: str, *, through: int) -> StoredSnapshot | None:
+        """Return the newest snapshot of an id that has seen no event after one; a damaged one has no payload."""
         ...
 
     async def list_snapshots(self, snapshot_id: str) -> list[StoredSnapshot]:

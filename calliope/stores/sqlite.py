@@ -129,9 +129,9 @@ class SqliteStore:
             lambda connection: connection.execute("INSERT OR REPLACE INTO snapshot VALUES (?, ?, ?, ?, ?, ?, ?)", row)
         )
 
-    async def load_snapshot(self, snapshot_id: str, *, below: int) -> StoredSnapshot | None:
+    async def load_snapshot(self, snapshot_id: str, *, through: int) -> StoredSnapshot | None:
         """Return the newest snapshot; see `EventStore.load_snapshot`."""
-        return await self._read(lambda reader: reader.snapshot(snapshot_id, below))
+        return await self._read(lambda reader: reader.snapshot(snapshot_id, through))
 
     async def list_snapshots(self, snapshot_id: str) -> list[StoredSnapshot]:
         """Return snapshots without payloads; see `EventStore.list_snapshots`."""

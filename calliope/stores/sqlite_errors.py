@@ -1,5 +1,7 @@
 """SQLite's errors in the words of this library (https://sqlite.org/rescode.html)."""
 
+from copy import copy
+
 import apsw
 
 from calliope.errors import (
@@ -15,7 +17,7 @@ from calliope.errors import (
 def translated(error: Exception, path: str) -> Exception:
     """Return the error to raise to a caller: a new one each time, so that no two callers share a traceback."""
     if isinstance(error, CalliopeError):
-        return type(error)(*error.args) if type(error) is CorruptJournalError else error
+        return copy(error)
     described = f"{path}: {type(error).__name__}: {error}"
     match error:
         case apsw.FullError():

@@ -110,12 +110,12 @@ class SqliteReader:
             for stream_id, kind, number in rows
         ]
 
-    def snapshot(self, snapshot_id: str, below: int) -> StoredSnapshot | None:
-        """Return the newest snapshot below a sequence number; a damaged one without its payload."""
+    def snapshot(self, snapshot_id: str, through: int) -> StoredSnapshot | None:
+        """Return the newest snapshot up to a sequence number; a damaged one without its payload."""
         row = self.connection.execute(
             "SELECT sequence_number, type, schema_version, timestamp, payload, checksum FROM snapshot"
-            " WHERE snapshot_id = ? AND sequence_number < ? ORDER BY sequence_number DESC LIMIT 1",
-            (snapshot_id, below),
+            " WHERE snapshot_id = ? AND sequence_number <= ? ORDER BY sequence_number DESC LIMIT 1",
+            (snapshot_id, through),
         ).fetchone()
         if row is None:
             return None

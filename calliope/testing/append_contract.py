@@ -247,7 +247,7 @@ class AppendContract:
         with pytest.raises(JournalClosedError):
             await store.streams(prefix="", after="", limit=1)
         with pytest.raises(JournalClosedError):
-            await store.load_snapshot("a", below=1)
+            await store.load_snapshot("a", through=1)
 
     async def test_closing_leaves_no_caller_waiting(self, store: EventStore) -> None:
         outcomes: list[object] = []

@@ -41,7 +41,7 @@ class DurableContract:
             assert await everything(store) == log
             assert await everything(store, Selection(tags=frozenset({"red"}))) == log[:2]
             assert await store.streams(prefix="", after="", limit=10) == summaries
-            assert await store.load_snapshot("a", below=POSITION_MAX) == snapshot_of("a", 2)
+            assert await store.load_snapshot("a", through=POSITION_MAX) == snapshot_of("a", 2)
 
     async def test_numbers_kinds_and_ids_go_on_after_opening_again(self, tmp_path: Path, anyio_backend: object) -> None:
         async with _opened(self.open_store, tmp_path) as store:

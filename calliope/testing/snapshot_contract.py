@@ -18,22 +18,22 @@ class SnapshotContract:
     async def test_a_snapshot_reads_back(self, store: EventStore) -> None:
         saved = snapshot_of("a", 3, b"state", type="Order", schema_version=2)
         await store.save_snapshot(saved)
-        assert await store.load_snapshot("a", below=POSITION_MAX) == saved
-        assert await store.load_snapshot("b", below=POSITION_MAX) is None
+        assert await store.load_snapshot("a", through=POSITION_MAX) == saved
+        assert await store.load_snapshot("b", through=POSITION_MAX) is None
 
-    async def test_the_newest_below_a_number_is_found_whatever_the_order_of_saving(self, store: EventStore) -> None:
-        for number in (5, 0, 9, 2):
+    async def test_the_newest_up_to_a_number_is_found_whatever_the_order_of_saving(self, store: EventStore) -> None:
+        for number in (5, 0, 9, 2, POSITION_MAX):
             await store.save_snapshot(snapshot_of("a", number))
         await store.save_snapshot(snapshot_of("b", 7))
-        for below, expected in ((POSITION_MAX, 9), (10, 9), (9, 5), (5, 2), (1, 0)):
-            found = await store.load_snapshot("a", below=below)
+        for through, expected in ((POSITION_MAX, POSITION_MAX), (POSITION_MAX - 1, 9), (9, 9), (8, 5), (4, 2), (0, 0)):
+            found = await store.load_snapshot("a", through=through)
             assert found == snapshot_of("a", expected)
-        assert await store.load_snapshot("a", below=0) is None
+        assert await store.load_snapshot("a", through=-1) is None
 
     async def test_a_snapshot_of_the_same_number_is_replaced(self, store: EventStore) -> None:
         await store.save_snapshot(snapshot_of("a", 3, b"old", type="Old"))
         await store.save_snapshot(snapshot_of("a", 3, b"new", type="New"))
-        assert await store.load_snapshot("a", below=4) == snapshot_of("a", 3, b"new", type="New")
+        assert await store.load_snapshot("a", through=3) == snapshot_of("a", 3, b"new", type="New")
         assert len(await store.list_snapshots("a")) == 1
 
     async def test_snapshots_are_listed_without_their_states_the_newest_first(self, store: EventStore) -> None:
@@ -59,7 +59,7 @@ class SnapshotContract:
     async def test_large_and_empty_states_read_back(self, store: EventStore) -> None:
         for number, payload in enumerate((b"", bytes(range(256)) * 40_000)):
             await store.save_snapshot(snapshot_of("a", number, payload))
-            found = await store.load_snapshot("a", below=POSITION_MAX)
+            found = await store.load_snapshot("a", through=POSITION_MAX)
             assert found is not None
             assert found.payload == payload
 

@@ -46,10 +46,17 @@ class ImportSummary:
     Attributes:
         added: rows that became events.
         known: rows whose events the journal held already.
+        streams: how many streams the rows belong to.
     """
 
     added: int = 0
     known: int = 0
+    streams: int = 0
+
+    @property
+    def rows(self) -> int:
+        """How many rows were dealt with."""
+        return self.added + self.known
 
 
 async def import_rows(
@@ -81,7 +88,7 @@ async def import_rows(
         while True:
             batch, error = await anyio.to_thread.run_sync(next, batches)
             added = await importer.add(batch)
-            summary = ImportSummary(summary.added + added, summary.known + len(batch) - added)
+            summary = ImportSummary(summary.added + added, summary.known + len(batch) - added, importer.stream_count)
             on_progress(summary)
             if error is not None:
                 raise error
@@ -124,6 +131,7 @@ class _Importer:
         self._clock = clock
         self._ledger = Ledger()
         self._nothing_stored = store.tail.position == 0
+        self.stream_count = 0
 
     async def add(self, batch: list[LogRow]) -> int:
         """Store the rows that are not stored yet; return how many."""
@@ -138,6 +146,7 @@ class _Importer:
     async def _learn_all(self, streams: dict[str, bool]) -> None:
         """Learn of the streams that are new to the ledger; True: the log says when their events happened."""
         new = [stream_id for stream_id in streams if self._ledger.version(stream_id) is None]
+        self.stream_count += len(new)
         await _together([partial(self._learn, stream_id, timed=streams[stream_id]) for stream_id in new])
 
     async def _learn(self, stream_id: str, *, timed: bool) -> None:

@@ -1,0 +1,51 @@
+"""How commands are told which journal, and how they open it."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import click
+
+from calliope.errors import JournalFormatError
+from calliope.journal import Journal
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+VARIABLE = "CALLIOPE_JOURNAL"
+
+
+def journal_option(command: F) -> F:
+    """Add the option that says which journal."""
+    return click.option("--journal", "-j", envvar=VARIABLE, metavar="JOURNAL", help=f"The journal. [or {VARIABLE}]")(
+        command
+    )
+
+
+def chosen(argument: str | None, option: str | None) -> str:
+    """Return the journal that was named: as an argument, an option or in the environment."""
+    journal = argument or option
+    if not journal:
+        raise click.UsageError(f"Which journal? Name it as an argument, with --journal or in {VARIABLE}.")
+    return journal
+
+
+def existing(url: str) -> Journal:
+    """Return a journal to look at, which must be there already.
+
+    Raises:
+        JournalFormatError: it is not there.
+    """
+    if "://" not in url and not os.path.exists(url):
+        raise JournalFormatError(f"there is no journal {url}")
+    with checked_arguments():
+        return Journal.open(url)
+
+
+@contextmanager
+def checked_arguments() -> Iterator[None]:
+    """Report a value that the library refuses as a misuse of the command."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise click.UsageError(str(error)) from error

@@ -19,13 +19,14 @@ import apsw
 
 from calliope.errors import CorruptJournalError, JournalClosedError
 from calliope.stores.commit_lane import CommitLane
-from calliope.stores.high_water_mark import HighWaterMark, Marked
 from calliope.stores.page_checksums import VFS_NAME
 from calliope.stores.protocol import AppendRequest, Page, StoredSnapshot, StreamSummary
 from calliope.stores.record import Selection, StoredRecord
+from calliope.stores.sqlite_connection import connected
 from calliope.stores.sqlite_errors import translated
+from calliope.stores.sqlite_opening import opened
 from calliope.stores.sqlite_reader import SqliteReader, snapshot_checksum
-from calliope.stores.sqlite_schema import create_or_check, identify, tune
+from calliope.stores.sqlite_readers import SqliteReaders
 from calliope.stores.sqlite_writer import Advance, SqliteWriter, Write
 from calliope.stores.tail import Tail
 
@@ -62,16 +63,15 @@ class SqliteStore:
         tail: the newest records and the wake-up of live readers.
     """
 
-    def __init__(self, path: Path, journal_id: bytes, head: int, writer: SqliteWriter, vfs: str) -> None:
+    def __init__(self, path: Path, writer: SqliteWriter, readers: SqliteReaders) -> None:
         self.path = path
-        self.journal_id = journal_id.hex()
-        self.tail = Tail(head)
-        self._vfs = vfs
+        self.journal_id = writer.journal_id.hex()
+        self.tail = Tail(writer.head)
         self._writer = writer
+        self._readers = readers
         self._process = os.getpid()
         self._forks = _forks
         self._closed = False
-        self._idle_readers: list[SqliteReader] = []
         self._reading = anyio.CapacityLimiter(READERS_MAX)
         self._lane: CommitLane[AppendRequest | Write, object, Advance] = CommitLane(
             writer.commit, self._announce, self._look_for_others
@@ -91,8 +91,10 @@ class SqliteStore:
             JournalFormatError: the path is not a journal, or of a newer format.
             CorruptJournalError: the journal holds less than was acknowledged, or its first pages are damaged.
         """
-        arguments = await anyio.to_thread.run_sync(_opened, path, durability, vfs)
-        return cls(path, *arguments, vfs)
+        durable = durability == "full"
+        storage, journal_id, mark, head = await anyio.to_thread.run_sync(partial(opened, path, vfs, durable=durable))
+        writer = SqliteWriter(storage, journal_id, mark if durable else None, head)
+        return cls(path, writer, SqliteReaders(partial(connected, path, vfs)))
 
     def append(self, request: AppendRequest) -> Coroutine[Any, Any, list[StoredRecord]]:
         """Write a request durably; see `EventStore.append`."""
@@ -170,25 +172,12 @@ class SqliteStore:
 
     def _read_now(self, read: Callable[[SqliteReader], T]) -> T:
         try:
-            reader = self._idle_readers.pop() if self._idle_readers else self._new_reader()
-            try:
-                return read(reader)
-            finally:
-                if self._closed:
-                    reader.connection.close()
-                else:
-                    self._idle_readers.append(reader)
+            return self._readers.read(read)
         except apsw.Error as error:
             raise translated(error, str(self.path)) from error
 
-    def _new_reader(self) -> SqliteReader:
-        connection = _connected(self.path, self._vfs)
-        connection.pragma("query_only", True)
-        return SqliteReader(connection)
-
     def _close_connections(self) -> None:
-        while self._idle_readers:
-            self._idle_readers.pop().connection.close()
+        self._readers.close()
         self._writer.close()
 
     def _announce(self, advance: Advance) -> None:
@@ -202,7 +191,7 @@ class SqliteStore:
             return POLL_IDLE_SECONDS
         try:
             advance = self._writer.poll()
-        except (apsw.Error, CorruptJournalError):
+        except (apsw.Error, OSError, CorruptJournalError):
             return POLL_IDLE_SECONDS  # whoever reads or writes meets the error itself; the next look begins here again
         if advance.records or advance.jumped_to is not None:
             self._lane.post(partial(self._announce, advance))
@@ -215,43 +204,3 @@ class SqliteStore:
             raise JournalClosedError(
                 f"the journal {self.path} was opened by process {self._process}; a fork cannot use it"
             )
-
-
-def _connected(path: Path, vfs: str, *, durable: bool = True) -> apsw.Connection:
-    connection = apsw.Connection(str(path), vfs=vfs)
-    tune(connection, durable=durable)
-    return connection
-
-
-def _opened(path: Path, durability: Durability, vfs: str) -> tuple[bytes, int, SqliteWriter]:
-    """Open or make the file, check that it holds what was acknowledged, and prepare to write."""
-    identify(path)
-    durable = durability == "full"
-    mark = HighWaterMark(Path(f"{path}-mark"))
-    connect = partial(_connected, path, vfs, durable=durable)
-    try:
-        marked = mark.read()  # before the file is read: another process may be writing both
-        if path.exists() and path.stat().st_size == 0:
-            _check_acknowledged(path, marked, None, 0)
-        connection = connect()
-        try:
-            journal_id = create_or_check(connection, path)
-            head = SqliteReader(connection).head()
-            _check_acknowledged(path, marked, journal_id, head)
-            if durable:
-                mark.write(journal_id, head)
-        except BaseException:
-            connection.close()
-            raise
-    except (apsw.Error, OSError) as error:
-        raise translated(error, str(path)) from error
-    return journal_id, head, SqliteWriter(connection, connect, journal_id, mark if durable else None, head)
-
-
-def _check_acknowledged(path: Path, marked: Marked | None, journal_id: bytes | None, head: int) -> None:
-    """Check that a journal (None: an empty file) holds what its mark says; another journal's mark says nothing."""
-    if marked is not None and journal_id in (None, marked.journal_id) and head < marked.position:
-        raise CorruptJournalError(
-            f"{path} ends at position {head}, but {marked.position} was acknowledged;"
-            f" to go on with what is left, remove {path}-mark"
-        )

@@ -37,15 +37,6 @@ APPLICATION_ID = 0x43616C6C  # "Call"
 FORMAT_VERSION = 1
 _HEADER_BYTES = 100
 
-BUSY_TIMEOUT_MILLISECONDS = 30_000
-"""How long a process waits for another's write transaction."""
-
-CACHE_KIBIBYTES = 16 * 1024
-"""Page cache of one connection."""
-
-CHECKPOINT_PAGES = 4_000
-"""How long the write-ahead log may grow before its pages are moved into the database."""
-
 _TABLES = """
 CREATE TABLE meta (
     journal_id BLOB NOT NULL
@@ -140,7 +131,6 @@ def create_or_check(connection: apsw.Connection, path: Path) -> bytes:
     if connection.pragma("application_id") != APPLICATION_ID:
         connection.reserve_bytes("main", RESERVED_BYTES)
         connection.pragma("page_size", PAGE_BYTES)
-        connection.pragma("synchronous", "FULL")
         with transaction(connection):
             if connection.pragma("application_id") != APPLICATION_ID:  # nobody was quicker
                 connection.execute(_TABLES)
@@ -166,15 +156,6 @@ def transaction(connection: apsw.Connection, mode: str = "IMMEDIATE") -> Iterato
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
-
-
-def tune(connection: apsw.Connection, *, durable: bool) -> None:
-    """Set what SQLite keeps for each connection and not in the file."""
-    connection.set_busy_timeout(BUSY_TIMEOUT_MILLISECONDS)
-    connection.pragma("synchronous", "FULL" if durable else "NORMAL")
-    connection.pragma("cache_size", -CACHE_KIBIBYTES)
-    connection.pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
-    connection.pragma("journal_size_limit", 4 * CHECKPOINT_PAGES * PAGE_BYTES)
 
 
 def _header(path: Path) -> bytes:

@@ -7,12 +7,12 @@ A request is checked against the heads of streams in memory before any of it is 
 nothing to undo and costs the others of its batch nothing. If the transaction fails, all of it is undone, everything
 remembered is forgotten, and each caller gets the error.
 
-A failed sync is never retried into success: what SQLite reports after one is not trusted. The callers learn that the
-outcome is unknown, and the connection is opened anew (Rebello et al., "Can Applications Recover from fsync Failures?",
-USENIX ATC 2020).
+A failed sync is never retried into success: the callers learn that the outcome is unknown, and the connection is given
+up; see `sqlite_connection`.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import cast
@@ -30,6 +30,7 @@ from calliope.stores.commit_lane import Pending
 from calliope.stores.high_water_mark import HighWaterMark
 from calliope.stores.protocol import AppendRequest, StreamKind
 from calliope.stores.record import StoredRecord, StoredType, position_of_minted_id
+from calliope.stores.sqlite_connection import WritingConnection
 from calliope.stores.sqlite_errors import translated
 from calliope.stores.sqlite_reader import HEAD_OF_STREAM, SqliteReader
 from calliope.stores.sqlite_rows import ALL_COLUMNS, checksum_seed, row_of
@@ -89,28 +90,32 @@ class SqliteWriter:
     """Commits batches of requests. Every method runs on the commit lane's thread.
 
     Args:
-        connection: writes from now on.
-        connect: opens another connection for writing, after the storage failed.
+        storage: the connection that writes.
         journal_id: the journal's id, as in the file.
         mark: where acknowledged positions are remembered; None when durability is relaxed.
         head: the highest position that readers know of.
+
+    Attributes:
+        journal_id: the journal's id, as in the file.
+        head: the highest position.
     """
 
     def __init__(
         self,
-        connection: apsw.Connection,
-        connect: Callable[[], apsw.Connection],
+        storage: WritingConnection,
         journal_id: bytes,
         mark: HighWaterMark | None,
         head: int,
     ) -> None:
-        self._connect = connect
-        self._journal_id = journal_id
+        self._storage = storage
+        self.journal_id = journal_id
         self._mark = mark
-        self._head = head
+        self.head = head
         self._folded_at = 0
-        self._data_version: object = None
-        self._use(connection)
+        self._connection = storage.readable()
+        self._path = self._connection.filename
+        self._data_version: object = None  # so that the first look looks
+        self._forget()
 
     def commit(self, batch: Requests) -> Advance:
         """Commit a batch in one transaction; set each request's reply or error.
@@ -118,8 +123,9 @@ class SqliteWriter:
         Returns:
             What readers may see now. After an error nothing is new.
         """
-        visible = self._head
+        visible = self.head
         try:
+            self._use(self._storage.writable())
             with transaction(self._connection):
                 self._forget_oldest()
                 advance = self._catch_up()
@@ -131,8 +137,8 @@ class SqliteWriter:
         except Exception as error:
             self._fail(batch, error, visible)
             return Advance([])
-        if staged.records and self._mark is not None:
-            self._mark.write(self._journal_id, self._head)
+        if staged.records:
+            self._remember_acknowledged()
         advance.records += staged.records
         return advance
 
@@ -140,21 +146,38 @@ class SqliteWriter:
         """Return what other processes wrote since the last look.
 
         Raises:
-            apsw.Error, CorruptJournalError: it cannot be read; the next look begins where this one did.
+            apsw.Error, OSError, CorruptJournalError: it cannot be read; the next look begins where this one did.
         """
+        self._use(self._storage.readable())
         version = self._connection.pragma("data_version")
         if version == self._data_version:
             return Advance([])
-        with transaction(self._connection, "DEFERRED"):
-            advance = self._catch_up()
+        visible = self.head
+        try:
+            with transaction(self._connection, "DEFERRED"):
+                advance = self._catch_up()
+        except BaseException:
+            self.head = visible
+            raise
         self._data_version = version
         return advance
 
     def close(self) -> None:
         """Close the connection and the mark."""
-        self._connection.close()
+        self._storage.give_up()
         if self._mark is not None:
             self._mark.close()
+
+    def _use(self, connection: apsw.Connection) -> None:
+        if connection is not self._connection:
+            self._connection = connection
+            self._data_version = None  # so that the first look looks
+            self._forget()
+
+    def _remember_acknowledged(self) -> None:
+        if self._mark is not None:
+            with suppress(OSError):  # the events are durable; an older mark only notices less
+                self._mark.write(self.journal_id, self.head)
 
     def _forget(self) -> None:
         """Remember nothing of the tables, whose numbers a rolled back transaction gives again."""
@@ -163,9 +186,9 @@ class SqliteWriter:
         self._types: dict[StoredType, int] = {}
 
     def _fold_index(self) -> None:
-        if self._head - self._folded_at >= RECENT_EVENTS_MAX:
+        if self.head - self._folded_at >= RECENT_EVENTS_MAX:
             self._connection.execute(_FOLD_INDEX)
-            self._folded_at = self._head
+            self._folded_at = self.head
 
     def _forget_oldest(self) -> None:
         """Keep memory bounded; only between transactions, when all that is remembered is in the tables too."""
@@ -175,34 +198,29 @@ class SqliteWriter:
     def _catch_up(self) -> Advance:
         """Take note of what other processes wrote; the transaction is open already."""
         head = self._reader.head()
-        if head == self._head:
+        if head == self.head:
             return Advance([])
-        if head < self._head:
-            raise CorruptJournalError(f"position {self._head} was acknowledged, but the journal ends at {head}")
+        if head < self.head:
+            raise CorruptJournalError(f"position {self.head} was acknowledged, but the journal ends at {head}")
         self._forget()
-        jumped_to = head - FOREIGN_RECORDS_MAX if head - self._head > FOREIGN_RECORDS_MAX else None
+        jumped_to = head - FOREIGN_RECORDS_MAX if head - self.head > FOREIGN_RECORDS_MAX else None
         try:
-            records = self._reader.log(self._head if jumped_to is None else jumped_to, FOREIGN_RECORDS_MAX)
+            records = self._reader.log(self.head if jumped_to is None else jumped_to, FOREIGN_RECORDS_MAX)
         except CorruptRecordError:
             records = []
         if not records or records[-1].position < head:  # too large for the tail, or those who read meet the damage
             records, jumped_to = [], head
-        self._head = head
+        self.head = head
         return Advance(records, jumped_to)
 
     def _fail(self, batch: Requests, error: Exception, visible: int) -> None:
+        """Undo the whole batch, also what was refused in it: that may have been because of others in it."""
         self._forget()
-        self._head = visible
+        self.head = visible
         for pending in batch:
-            pending.error = pending.error or translated(error, self._connection.filename)
+            pending.error = translated(error, self._path)
         if not isinstance(error, (apsw.FullError, apsw.BusyError)):
-            self._connection.close()
-            self._use(self._connect())
-
-    def _use(self, connection: apsw.Connection) -> None:
-        self._connection = connection
-        self._data_version = None  # so that the first look looks
-        self._forget()
+            self._storage.give_up()
 
     def _stage(self, pending: Pending[AppendRequest | Write, object], staged: "_Staged") -> None:
         request = pending.request
@@ -235,7 +253,7 @@ class SqliteWriter:
     def _staged_events(self, request: AppendRequest, stream: _Stream, staged: "_Staged") -> list[StoredRecord]:
         """Give events their places. This loop is most of what a commit costs in Python: it looks nothing up twice."""
         stream_id, timestamp = request.stream_id, request.timestamp
-        position, sequence_number = self._head, stream.sequence_number
+        position, sequence_number = self.head, stream.sequence_number
         records = []
         for event in request.events:
             position += 1
@@ -248,7 +266,7 @@ class SqliteWriter:
             staged.rows.append(row_of(record, stream.number, *known))
             if event.attributes.tags:
                 staged.tags += [(tag, position) for tag in event.attributes.tags]
-        self._head, stream.sequence_number = position, sequence_number
+        self.head, stream.sequence_number = position, sequence_number
         staged.records += records
         return records
 
@@ -296,8 +314,8 @@ class SqliteWriter:
         ).fetchone()
         if row is not None:
             return self._log(cast(int, row[0]), cast(int, row[1]))
-        position = position_of_minted_id(event_id, self._journal_id.hex())
-        stored_through = self._head - len(staged.records)
+        position = position_of_minted_id(event_id, self.journal_id.hex())
+        stored_through = self.head - len(staged.records)
         if position is None or position > stored_through:
             return None
         (record,) = self._reader.log(position - 1, 1)

@@ -19,7 +19,7 @@ from calliope.journal import Journal
 from calliope.stores.page_checksums import PageChecksums
 from calliope.stores.sqlite import Durability, SqliteStore
 
-CallKind = Literal["create", "write", "sync", "truncate", "delete", "acknowledge"]
+CallKind = Literal["create", "write", "sync", "failed sync", "truncate", "delete", "acknowledge"]
 
 KILLED_STATUS = 77
 """The exit status of a process that a fault killed."""
@@ -133,13 +133,13 @@ class FaultyFileLayer(apsw.VFS):
             self.calls.append(FileCall("write", mark.name, 0, mark.read_bytes()))
         self.calls.append(FileCall("acknowledge", path.name))
 
-    def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:  # noqa: N802
+    def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:
         path = name.filename() if isinstance(name, apsw.URIFilename) else name
         if path is not None and not os.path.exists(path):
             self.calls.append(FileCall("create", os.path.basename(path)))
         return _FaultyFile(self, os.path.basename(path or ""), name, flags)
 
-    def xDelete(self, filename: str, syncdir: bool) -> None:  # noqa: N802
+    def xDelete(self, filename: str, syncdir: bool) -> None:
         call = FileCall("delete", os.path.basename(filename))
         self.fault.meet(call, lambda: None)
         super().xDelete(filename, syncdir)
@@ -154,20 +154,23 @@ class _FaultyFile(apsw.VFSFile):
         self._layer = layer
         self._name = name
 
-    def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802
-        call = FileCall("write", self._name, offset, bytes(data))
-        parent_write = super().xWrite
-        self._layer.fault.meet(call, lambda: parent_write(data[: len(data) // 2], offset))
-        parent_write(data, offset)
-        self._layer.calls.append(call)
+    def xWrite(self, data: bytes, offset: int) -> None:
+        def write(part: bytes) -> None:
+            super(_FaultyFile, self).xWrite(part, offset)
+            self._layer.calls.append(FileCall("write", self._name, offset, bytes(part)))
 
-    def xSync(self, flags: int) -> None:  # noqa: N802
+        self._layer.fault.meet(
+            FileCall("write", self._name, offset, bytes(data)), lambda: write(data[: len(data) // 2])
+        )
+        write(data)
+
+    def xSync(self, flags: int) -> None:
         call = FileCall("sync", self._name)
-        self._layer.fault.meet(call, lambda: None)
+        self._layer.fault.meet(call, lambda: self._layer.calls.append(FileCall("failed sync", self._name)))
         super().xSync(flags)
         self._layer.calls.append(call)
 
-    def xTruncate(self, newsize: int) -> None:  # noqa: N802
+    def xTruncate(self, newsize: int) -> None:
         call = FileCall("truncate", self._name, newsize)
         self._layer.fault.meet(call, lambda: None)
         super().xTruncate(newsize)

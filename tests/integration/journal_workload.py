@@ -6,13 +6,15 @@ Run as a program it persists until it is killed, and prints a line for each ackn
 import argparse
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from calliope import Journal, RecordedEvent
+
+A = TypeVar("A")
 
 STREAMS = 5
 SIZES = (1, 1, 3, 1, 7)
@@ -53,12 +55,17 @@ async def persist(journal: Journal, run: int, caller: int, request: int) -> Ackn
 
 
 def event_id(run: int, caller: int, request: int) -> str | None:
-    """Return the id of a request; every third has none."""
-    return f"{run}-{caller}-{request}" if request % 3 else None
+    """Return the id of a request; one in three has none."""
+    return f"{run}-{caller}-{request}" if (caller + request) % 3 else None
 
 
 async def work(
-    journal: Journal, run: int, callers: int, requests: Iterable[int], acknowledge: Callable[[Acknowledgement], None]
+    journal: Journal,
+    run: int,
+    callers: int,
+    requests: Iterable[int],
+    acknowledge: Callable[[A], None],
+    persist: Callable[[Journal, int, int, int], Awaitable[A]],
 ) -> None:
     """Let several callers persist requests at the same time."""
 
@@ -127,7 +134,7 @@ def _check_requests(log: list[RecordedEvent[Step]], *, doubles: bool) -> None:
 
 async def _persist_for_ever(path: Path, run: int, callers: int) -> None:
     async with Journal.open(path) as journal:
-        await work(journal, run, callers, count(), lambda done: print(*done, flush=True))
+        await work(journal, run, callers, count(), lambda done: print(*done, flush=True), persist)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,11 @@
 
 The model is that of an ordinary file system on a disk with a volatile cache: sectors of 512 bytes are written whole or
 not at all, those that were not synced in any order or never; a file may have grown without its data; a file that was
-created or deleted may be back in its former state until its folder is synced. SQLite syncs the folder with the first
-sync of a new journal or write-ahead log (Pillai et al., "All File Systems Are Not Created Equal", OSDI 2014).
+created or deleted may be back in its former state until its folder is synced (Pillai et al., "All File Systems Are Not
+Created Equal", OSDI 2014). SQLite syncs the folder with the first sync of a new journal or write-ahead log.
+
+After a failed sync Linux takes what was to be synced for clean: it can still be read, but no later sync writes it
+(Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020).
 """
 
 from collections.abc import Sequence
@@ -39,6 +42,8 @@ class Disk:
             file = self._files[call.file] = _File(exists_durably=file is not None and file.exists_durably)
         if call.kind == "sync":
             self._sync(call.file, file)
+        elif call.kind == "failed sync":
+            file.pending.clear()
         elif call.kind == "delete":
             file.exists = False
         elif call.kind in ("write", "truncate"):

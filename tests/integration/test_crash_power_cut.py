@@ -7,7 +7,7 @@ import pytest
 
 from calliope import Journal
 from tests.integration.faulty_file_layer import FaultyFileLayer, FileCall
-from tests.integration.journal_workload import Acknowledgement, check, work
+from tests.integration.journal_workload import Acknowledgement, check, persist, work
 from tests.integration.power_cut import Disk, write_files
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
@@ -25,7 +25,7 @@ async def recorded_run(folder: Path, requests: int) -> tuple[list[FileCall], lis
 
     for run in range(2):
         async with layer.journal(path) as journal:
-            await work(journal, run, 8, range(requests), acknowledge)
+            await work(journal, run, 8, range(requests), acknowledge, persist)
     return layer.calls, acknowledged
 
 

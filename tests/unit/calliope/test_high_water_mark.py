@@ -8,7 +8,7 @@ from calliope.stores.high_water_mark import MARK_BYTES, HighWaterMark, Marked
 JOURNAL_ID = b"journal8"
 
 
-@pytest.fixture()
+@pytest.fixture
 def mark(tmp_path: Path):
     mark = HighWaterMark(tmp_path / "journal.db-mark")
     yield mark

@@ -38,7 +38,7 @@ class Alarm:
         return self._has_rung
 
     def set(self, seconds: float) -> None:
-        """Sets it to that many seconds from now, which must not be before a time it was set to earlier."""
+        """Set it to that many seconds from now, which must not be before a time it was set to earlier."""
         self._at = self._clock.now() + seconds
         self._has_rung = False
         if not self._sleeps:
@@ -46,7 +46,7 @@ class Alarm:
             self._task = host.start(self._run)
 
     def clear(self) -> None:
-        """Makes it forget its time; the sleeping task finds out when it wakes."""
+        """Make it forget its time; the sleeping task finds out when it wakes."""
         self._at = None
         self._has_rung = False
 
@@ -71,7 +71,7 @@ class Alarm:
                 return
 
     async def aclose(self) -> None:
-        """Ends the sleeping task."""
+        """End the sleeping task."""
         self._at = None
         if self._task is not None:
             await host.end(self._task)

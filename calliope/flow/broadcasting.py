@@ -34,7 +34,7 @@ class Distributor(Generic[T]):
         return self._pump.finished
 
     def request(self) -> None:
-        """Pulls upstream, for as much as the hungriest branch wants and the fullest has room for."""
+        """Pull upstream, for as much as the hungriest branch wants and the fullest has room for."""
         branches = [branch for branch in self.branches if not (branch.closed or self._stopped)]
         room = min((self._buffer - len(branch.held) for branch in branches), default=0)
         wanted = max((branch.wanted for branch in branches), default=0)
@@ -48,15 +48,15 @@ class Distributor(Generic[T]):
         self.request()
 
     def stop(self) -> None:
-        """Pulls no more."""
+        """Pull no more."""
         self._stopped = True
 
     async def aclose(self) -> None:
-        """Closes upstream."""
+        """Close upstream."""
         await self._pump.aclose()
 
     async def aclose_if_unused(self) -> None:
-        """Closes upstream if all branches are closed; otherwise those that are left go on."""
+        """Close upstream if all branches are closed; otherwise those that are left go on."""
         if all(branch.closed for branch in self.branches):
             await self.aclose()
         else:
@@ -74,14 +74,14 @@ class BranchInlet(Generic[T]):
         self.closed = False
 
     def add(self, chunk: Sequence[T]) -> None:
-        """Takes its share of what has come, or notices the end."""
+        """Take its share of what has come, or notices the end."""
         if not self.closed:
             self.held.extend(chunk)
             self.wanted = max(0, self.wanted - len(chunk))
             self._signal.set()
 
     async def pull(self, limit: int) -> Sequence[T]:
-        """Returns what has come for this branch."""
+        """Return what has come for this branch."""
         self.wanted = limit
         return await offered(self._signal, self._offer, limit)
 
@@ -97,7 +97,7 @@ class BranchInlet(Generic[T]):
         return chunk or None
 
     async def aclose(self) -> None:
-        """Leaves the broadcast; the last one to leave closes upstream."""
+        """Leave the broadcast; the last one to leave closes upstream."""
         if not self.closed:
             self.closed = True
             self.held.clear()
@@ -113,11 +113,11 @@ class BroadcastInlet(Generic[T]):
         self._merge = MergeInlet[T]([_opened(pipe, branch) for pipe, branch in branches])
 
     async def pull(self, limit: int) -> Sequence[T]:
-        """Returns what has come out of the flows."""
+        """Return what has come out of the flows."""
         return await self._merge.pull(limit)
 
     async def aclose(self) -> None:
-        """Closes all branches and what is upstream."""
+        """Close all branches and what is upstream."""
         self._distributor.stop()
         await close(self._merge, self._distributor)  # a flow need not have opened its branch
 
@@ -127,7 +127,7 @@ def _opened(pipe: Pipe[Any, T], branch: BranchInlet[Any]) -> Inlet[T]:
 
 
 def broadcasting(pipes: tuple[Any, ...], buffer: int) -> Stage:
-    """Makes the stage of `Source.broadcast`."""
+    """Make the stage of `Source.broadcast`."""
     check_count("buffer", buffer)
     if not pipes:
         raise TypeError("broadcast needs at least one flow")

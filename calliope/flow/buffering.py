@@ -34,7 +34,7 @@ class BufferInlet(Generic[T]):
         self._pump = Pump(upstream, self._changed)
 
     async def pull(self, limit: int) -> Sequence[T]:
-        """Returns what is held, or what comes next."""
+        """Return what is held, or what comes next."""
         return await offered(self._signal, self._offer, limit)
 
     def _offer(self, limit: int) -> Sequence[T] | None:
@@ -64,7 +64,7 @@ class BufferInlet(Generic[T]):
         self._signal.set()
 
     async def aclose(self) -> None:
-        """Closes what is upstream; elements that are held are dropped."""
+        """Close what is upstream; elements that are held are dropped."""
         self._held.clear()
         await self._pump.aclose()
 
@@ -103,7 +103,7 @@ _ADD: dict[str, Callable[[deque[Any], Sequence[Any], int], None]] = {
 
 
 def buffering(n: int, overflow: Overflow) -> Stage:
-    """Makes the stage of `Source.buffer`."""
+    """Make the stage of `Source.buffer`."""
     check_count("n", n)
     if overflow not in _ADD:
         raise ValueError(f"overflow must be one of {', '.join(get_args(Overflow))}, not {overflow!r}")

@@ -52,17 +52,17 @@ _hand = _Hand()
 
 
 def in_trio() -> bool:
-    """Says whether the caller is a task of trio's."""
+    """Tell whether the caller is a task of trio's."""
     return in_trio_task()
 
 
 def is_by_hand() -> bool:
-    """Says whether the caller is being closed by hand and must not wait."""
+    """Tell whether the caller is being closed by hand and must not wait."""
     return _hand.busy
 
 
 def dropper() -> Callable[[Inlet[Any]], None]:
-    """Returns a function that closes an inlet of the loop that runs now, without waiting, from any thread."""
+    """Return a function that closes an inlet of the loop that runs now, without waiting, from any thread."""
     if in_trio():
         token = current_trio_token()
         return lambda inlet: _drop_on_trio(token, inlet)
@@ -103,7 +103,7 @@ def _first_step(coroutine: Coroutine[Any, Any, None]) -> None:
 
 
 async def foreign(close: Callable[[], Awaitable[None]]) -> None:
-    """Awaits a close function that may wait; by hand it is started, and what is left goes on in a task."""
+    """Await a close function that may wait; by hand it is started, and what is left goes on in a task."""
     if not _hand.busy:
         await close()
         return

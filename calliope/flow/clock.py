@@ -23,11 +23,11 @@ class Clock(Protocol):
     """A monotonic clock that can be waited for."""
 
     def now(self) -> float:
-        """Returns the time in seconds; only differences mean something."""
+        """Return the time in seconds; only differences mean something."""
         ...
 
     async def sleep(self, seconds: float) -> None:
-        """Returns after that many seconds of this clock."""
+        """Return after that many seconds of this clock."""
         ...
 
 
@@ -35,11 +35,11 @@ class LoopClock:
     """The monotonic clock of the running event loop."""
 
     def now(self) -> float:
-        """Returns the loop's time in seconds."""
+        """Return the loop's time in seconds."""
         return anyio.current_time()
 
     async def sleep(self, seconds: float) -> None:
-        """Sleeps; other tasks run meanwhile."""
+        """Sleep; other tasks run meanwhile."""
         await anyio.sleep(max(seconds, 0))
 
 
@@ -59,11 +59,11 @@ class ManualClock:
         self._tickets = count()
 
     def now(self) -> float:
-        """Returns what the hands show, in seconds."""
+        """Return what the hands show, in seconds."""
         return self._now
 
     async def sleep(self, seconds: float) -> None:
-        """Returns once the clock has been advanced by that much."""
+        """Return once the clock has been advanced by that much."""
         woken = anyio.Event()
         heappush(self._sleepers, (self._now + max(seconds, 0), next(self._tickets), woken))
         if seconds <= 0:
@@ -71,7 +71,7 @@ class ManualClock:
         await woken.wait()
 
     async def advance(self, seconds: float) -> None:
-        """Moves the clock on, waking sleepers one after the other in the order of their times.
+        """Move the clock on, waking sleepers one after the other in the order of their times.
 
         All other tasks run until they wait, before the first is woken and after each: what a woken task
         puts to sleep within this time is woken within this call, too.
@@ -87,13 +87,13 @@ class ManualClock:
 
 
 def check_clock(value: Any) -> None:
-    """Raises `TypeError` unless the value can be used as a clock."""
+    """Raise `TypeError` unless the value can be used as a clock."""
     if not isinstance(value, Clock):
         raise TypeError(f"clock must have now() and sleep(), not {value!r}")
 
 
 async def settle() -> None:
-    """Returns when every other task waits for something that has not come yet; no time passes."""
+    """Return when every other task waits for something that has not come yet; no time passes."""
     if in_trio():
         await wait_all_tasks_blocked()
         return

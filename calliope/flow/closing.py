@@ -16,12 +16,12 @@ class Closeable(Protocol):
     """An inlet, or what else must be closed."""
 
     async def aclose(self) -> None:
-        """Closes it; calling it again does nothing."""
+        """Close it; calling it again does nothing."""
         ...
 
 
 async def close(*inlets: Closeable) -> None:
-    """Closes inlets to the end, all of them, even if the caller is cancelled or one of them fails.
+    """Close inlets to the end, all of them, even if the caller is cancelled or one of them fails.
 
     Raises:
         Exception: the first error of closing, once all are closed.
@@ -46,7 +46,7 @@ async def _close_all(inlets: tuple[Closeable, ...]) -> None:
 
 @asynccontextmanager
 async def opened(inlet: Inlet[T]) -> AsyncIterator[Inlet[T]]:
-    """Closes an inlet when the block is left, however it is left; an error of the block goes first."""
+    """Close an inlet when the block is left, however it is left; an error of the block goes first."""
     try:
         yield inlet
     except BaseException as error:

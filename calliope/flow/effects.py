@@ -20,7 +20,7 @@ class OnEachInlet(Generic[T]):
         self._pulled: Iterator[T] = iter(())
 
     async def pull(self, limit: int) -> Sequence[T]:
-        """Returns one element: the next may have to wait."""
+        """Return one element: the next may have to wait."""
         for element in self._pulled:
             await self._function(element)
             return (element,)
@@ -28,13 +28,13 @@ class OnEachInlet(Generic[T]):
         return await self.pull(limit) if chunk else ()
 
     async def aclose(self) -> None:
-        """Closes what is upstream."""
+        """Close what is upstream."""
         self._pulled = iter(())
         await self._upstream.aclose()
 
 
 def on_each(function: Callable[[Any], Any]) -> Stage:
-    """Makes the stage of `Source.on_each`."""
+    """Make the stage of `Source.on_each`."""
     check_callable("function", function)
     if not is_asynchronous(function):
         return observing(function)

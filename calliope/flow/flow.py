@@ -43,15 +43,15 @@ class Flow(Generic[A_contra, B_co]):
         return Flow(lambda source: stage(self._apply(source)))
 
     def attach(self, open_upstream: Callable[[], Inlet[A_contra]], /) -> Callable[[], Inlet[B_co]]:
-        """Puts the stages behind a recipe."""
+        """Put the stages behind a recipe."""
         return self._apply(Source(open_upstream)).open
 
     def via(self, flow: Pipe[B_co, C]) -> "Flow[A_contra, C]":
-        """Puts the stages of another flow behind these."""
+        """Put the stages of another flow behind these."""
         return self._then(lambda source: source.via(flow))
 
     def to(self, sink: Sink[B_co, R]) -> Sink[A_contra, R]:
-        """Puts these stages in front of a sink."""
+        """Put these stages in front of a sink."""
 
         async def consume(inlet: Inlet[A_contra]) -> R:
             async with opened(self.attach(lambda: inlet)()) as transformed:
@@ -60,69 +60,69 @@ class Flow(Generic[A_contra, B_co]):
         return Sink(consume)
 
     def map(self, function: Callable[[B_co], C]) -> "Flow[A_contra, C]":
-        """Does what `Source.map` does."""
+        """Do what `Source.map` does."""
         return self._then(lambda source: source.map(function))
 
     def filter(self, predicate: Callable[[B_co], Any]) -> "Flow[A_contra, B_co]":
-        """Does what `Source.filter` does."""
+        """Do what `Source.filter` does."""
         return self._then(lambda source: source.filter(predicate))
 
     def flat_map(self, function: Callable[[B_co], Streamable[C]]) -> "Flow[A_contra, C]":
-        """Does what `Source.flat_map` does."""
+        """Do what `Source.flat_map` does."""
         return self._then(lambda source: source.flat_map(function))
 
     def scan(self, initial: S, function: Callable[[S, B_co], S]) -> "Flow[A_contra, S]":
-        """Does what `Source.scan` does."""
+        """Do what `Source.scan` does."""
         return self._then(lambda source: source.scan(initial, function))
 
     def distinct(
         self, key: Callable[[B_co], Hashable] | None = None, *, remember: int = 65_536
     ) -> "Flow[A_contra, B_co]":
-        """Does what `Source.distinct` does."""
+        """Do what `Source.distinct` does."""
         return self._then(lambda source: source.distinct(key, remember=remember))
 
     def on_each(self, function: Callable[[B_co], Any]) -> "Flow[A_contra, B_co]":
-        """Does what `Source.on_each` does."""
+        """Do what `Source.on_each` does."""
         return self._then(lambda source: source.on_each(function))
 
     def map_async(self, function: Callable[[B_co], Awaitable[C]], parallelism: int) -> "Flow[A_contra, C]":
-        """Does what `Source.map_async` does."""
+        """Do what `Source.map_async` does."""
         return self._then(lambda source: source.map_async(function, parallelism))
 
     def map_async_unordered(self, function: Callable[[B_co], Awaitable[C]], parallelism: int) -> "Flow[A_contra, C]":
-        """Does what `Source.map_async_unordered` does."""
+        """Do what `Source.map_async_unordered` does."""
         return self._then(lambda source: source.map_async_unordered(function, parallelism))
 
     def take(self, n: int) -> "Flow[A_contra, B_co]":
-        """Does what `Source.take` does."""
+        """Do what `Source.take` does."""
         return self._then(lambda source: source.take(n))
 
     def take_while(self, predicate: Callable[[B_co], Any], *, inclusive: bool = False) -> "Flow[A_contra, B_co]":
-        """Does what `Source.take_while` does."""
+        """Do what `Source.take_while` does."""
         return self._then(lambda source: source.take_while(predicate, inclusive=inclusive))
 
     def drop(self, n: int) -> "Flow[A_contra, B_co]":
-        """Does what `Source.drop` does."""
+        """Do what `Source.drop` does."""
         return self._then(lambda source: source.drop(n))
 
     def drop_while(self, predicate: Callable[[B_co], Any]) -> "Flow[A_contra, B_co]":
-        """Does what `Source.drop_while` does."""
+        """Do what `Source.drop_while` does."""
         return self._then(lambda source: source.drop_while(predicate))
 
     def batch(self, n: int) -> "Flow[A_contra, list[B_co]]":
-        """Does what `Source.batch` does."""
+        """Do what `Source.batch` does."""
         return self._then(lambda source: source.batch(n))
 
     def batch_within(self, n: int, seconds: float, *, clock: Clock = LOOP_CLOCK) -> "Flow[A_contra, list[B_co]]":
-        """Does what `Source.batch_within` does."""
+        """Do what `Source.batch_within` does."""
         return self._then(lambda source: source.batch_within(n, seconds, clock=clock))
 
     def concat(self, *others: Source[C]) -> "Flow[A_contra, B_co | C]":
-        """Does what `Source.concat` does."""
+        """Do what `Source.concat` does."""
         return self._then(lambda source: source.concat(*others))
 
     def merge(self, *others: Source[C]) -> "Flow[A_contra, B_co | C]":
-        """Does what `Source.merge` does."""
+        """Do what `Source.merge` does."""
         return self._then(lambda source: source.merge(*others))
 
     @overload
@@ -136,33 +136,33 @@ class Flow(Generic[A_contra, B_co]):
     @overload
     def zip(self, *others: Source[Any]) -> "Flow[A_contra, tuple[Any, ...]]": ...
     def zip(self, *others: Source[Any]) -> "Flow[A_contra, Any]":
-        """Does what `Source.zip` does."""
+        """Do what `Source.zip` does."""
         return self._then(lambda source: source.zip(*others))
 
     def broadcast(self, *flows: Pipe[B_co, C], buffer: int = CHUNK) -> "Flow[A_contra, C]":
-        """Does what `Source.broadcast` does."""
+        """Do what `Source.broadcast` does."""
         return self._then(lambda source: source.broadcast(*flows, buffer=buffer))
 
     def group_by(
         self, key: Callable[[B_co], K], *, max_groups: int = 1024, buffer: int = CHUNK
     ) -> "Flow[A_contra, Group[K, B_co]]":
-        """Does what `Source.group_by` does."""
+        """Do what `Source.group_by` does."""
         return self._then(lambda source: source.group_by(key, max_groups=max_groups, buffer=buffer))
 
     def buffer(self, n: int, overflow: Overflow = "backpressure") -> "Flow[A_contra, B_co]":
-        """Does what `Source.buffer` does."""
+        """Do what `Source.buffer` does."""
         return self._then(lambda source: source.buffer(n, overflow))
 
     def throttle(self, n: int, seconds: float = 1.0, *, clock: Clock = LOOP_CLOCK) -> "Flow[A_contra, B_co]":
-        """Does what `Source.throttle` does."""
+        """Do what `Source.throttle` does."""
         return self._then(lambda source: source.throttle(n, seconds, clock=clock))
 
     def debounce(self, seconds: float, *, clock: Clock = LOOP_CLOCK) -> "Flow[A_contra, B_co]":
-        """Does what `Source.debounce` does."""
+        """Do what `Source.debounce` does."""
         return self._then(lambda source: source.debounce(seconds, clock=clock))
 
     def timeout(self, seconds: float, *, clock: Clock = LOOP_CLOCK) -> "Flow[A_contra, B_co]":
-        """Does what `Source.timeout` does."""
+        """Do what `Source.timeout` does."""
         return self._then(lambda source: source.timeout(seconds, clock=clock))
 
     def recover(
@@ -170,7 +170,7 @@ class Flow(Generic[A_contra, B_co]):
         function: Callable[[Exception], Streamable[C]],
         errors: type[Exception] | tuple[type[Exception], ...] = Exception,
     ) -> "Flow[A_contra, B_co | C]":
-        """Does what `Source.recover` does."""
+        """Do what `Source.recover` does."""
         return self._then(lambda source: source.recover(function, errors))
 
     def retry(
@@ -182,7 +182,7 @@ class Flow(Generic[A_contra, B_co]):
         clock: Clock = LOOP_CLOCK,
         random: Callable[[], float] = random,
     ) -> "Flow[A_contra, B_co]":
-        """Does what `Source.retry` does: opens the source of this flow again, too."""
+        """Do what `Source.retry` does: opens the source of this flow again, too."""
         return self._then(
             lambda source: source.retry(attempts, backoff=backoff, errors=errors, clock=clock, random=random)
         )

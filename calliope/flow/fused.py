@@ -47,11 +47,11 @@ class FusedInlet(Generic[T]):
         self._error: Exception | None = None
 
     def push(self, begin: Callable[[Stop], Transform]) -> None:
-        """Puts one more transform onto the stack."""
+        """Put one more transform onto the stack."""
         self._transforms.append(begin(self._stop))
 
     async def pull(self, limit: int) -> Sequence[T]:
-        """Returns what becomes of the next elements."""
+        """Return what becomes of the next elements."""
         while not self._ended:
             if self._pending is None:
                 chunk = await self._read(limit)
@@ -99,14 +99,14 @@ class FusedInlet(Generic[T]):
         self._error = error
 
     async def aclose(self) -> None:
-        """Closes what is upstream; results not drawn yet are never computed."""
+        """Close what is upstream; results not drawn yet are never computed."""
         self._ended = True
         self._pending = None
         await self._upstream.aclose()
 
 
 def fused(begin: Callable[[Stop], Transform]) -> Stage:
-    """Makes a stage of a transform; every run begins one of its own."""
+    """Make a stage of a transform; every run begins one of its own."""
 
     def stage(open_upstream: Open) -> Open:
         def open_fused() -> Inlet[Any]:

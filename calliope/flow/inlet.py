@@ -23,11 +23,12 @@ T_co = TypeVar("T_co", covariant=True)
 EVERYTHING = sys.maxsize
 """The demand of a consumer that will use all elements there are."""
 
-CHUNK = 256
+CHUNK = 512
 """How many elements an inlet hands over at once when it could hand over more.
 
-Measured for map, filter and fold over a million ints, against the built-ins: 64 reaches 87%, 256 90%, 1024
-94%. Longer chunks gain little, and make the pauses between two looks at the event loop longer.
+Measured for map, filter and fold over a million ints, against the built-ins: chunks of 64 reach 87% of their
+speed, 256 90%, 512 95% and 4096 95%. Longer ones gain nothing, and make the time between two looks at the
+event loop longer.
 """
 
 
@@ -35,11 +36,11 @@ class Inlet(Protocol[T_co]):
     """The live end of an opened stream; the module's head states the rules it keeps."""
 
     async def pull(self, limit: int, /) -> Sequence[T_co]:
-        """Returns the next elements, at least 1 and at most `limit`; none when there are no more."""
+        """Return the next elements, at least 1 and at most `limit`; none when there are no more."""
         ...
 
     async def aclose(self) -> None:
-        """Closes this inlet and everything upstream of it; calling it again does nothing."""
+        """Close this inlet and everything upstream of it; calling it again does nothing."""
         ...
 
 

@@ -64,7 +64,7 @@ class SourceIterator(AsyncIterator[T], Generic[T]):
         return chunk
 
     async def aclose(self) -> None:
-        """Closes everything upstream; elements that were pulled but not handed out yet are dropped."""
+        """Close everything upstream; elements that were pulled but not handed out yet are dropped."""
         self._ended = True
         self._elements = iter(())
         inlet, self._inlet = self._inlet, None

@@ -23,7 +23,7 @@ class MergeInlet(Generic[T]):
         self._pumps = [Pump(inlet, self._signal.set) for inlet in inlets]
 
     async def pull(self, limit: int) -> Sequence[T]:
-        """Returns what has come."""
+        """Return what has come."""
         return await offered(self._signal, self._offer, limit)
 
     def _offer(self, limit: int) -> Sequence[T] | None:
@@ -39,7 +39,7 @@ class MergeInlet(Generic[T]):
         return chunk if chunk or all(pump.finished for pump in self._pumps) else None
 
     async def aclose(self) -> None:
-        """Closes all inlets."""
+        """Close all inlets."""
         await close(*self._pumps)
 
 
@@ -51,7 +51,7 @@ class ZipInlet(Generic[T]):
         self._pumps = [Pump(inlet, self._signal.set) for inlet in inlets]
 
     async def pull(self, limit: int) -> Sequence[tuple[T, ...]]:
-        """Returns the tuples that are complete."""
+        """Return the tuples that are complete."""
         return await offered(self._signal, self._offer, limit)
 
     def _offer(self, limit: int) -> Sequence[tuple[T, ...]] | None:
@@ -66,18 +66,18 @@ class ZipInlet(Generic[T]):
         return None
 
     async def aclose(self) -> None:
-        """Closes all inlets."""
+        """Close all inlets."""
         await close(*self._pumps)
 
 
 def merging(others: tuple[Recipe[Any], ...]) -> Stage:
-    """Makes the stage of `Source.merge`."""
+    """Make the stage of `Source.merge`."""
     check_recipes("merge", others)
     return _joining(MergeInlet, others)
 
 
 def zipping(others: tuple[Recipe[Any], ...]) -> Stage:
-    """Makes the stage of `Source.zip`."""
+    """Make the stage of `Source.zip`."""
     check_recipes("zip", others)
     return _joining(ZipInlet, others)
 

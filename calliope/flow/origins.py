@@ -30,14 +30,14 @@ class IterableInlet(Generic[T]):
         self._ended = True
 
     async def read(self, limit: int) -> Iterable[T]:
-        """Returns an iterator over at most `limit` elements, computed as they are read; `()` at the end."""
+        """Return an iterator over at most `limit` elements, computed as they are read; `()` at the end."""
         if self._ended:
             return ()
         await give_way()
         return islice(self._elements, min(limit, CHUNK))
 
     async def pull(self, limit: int) -> Sequence[T]:
-        """Returns the next elements, at most `limit`; those before an error come before the error."""
+        """Return the next elements, at most `limit`; those before an error come before the error."""
         if self._error is not None:
             raise self._error
         chunk: list[T] = []
@@ -50,7 +50,7 @@ class IterableInlet(Generic[T]):
         return chunk
 
     async def aclose(self) -> None:
-        """Closes the iterator if it is a generator: its `finally` blocks run now."""
+        """Close the iterator if it is a generator: its `finally` blocks run now."""
         self._ended = True
         if isinstance(self._iterator, Generator):
             self._iterator.close()
@@ -66,7 +66,7 @@ class AsyncIteratorInlet(Generic[T]):
         self._ended = False
 
     async def pull(self, limit: int) -> Sequence[T]:
-        """Returns the next element, alone."""
+        """Return the next element, alone."""
         if self._ended:
             return ()
         self._count += 1
@@ -79,7 +79,7 @@ class AsyncIteratorInlet(Generic[T]):
             return ()
 
     async def aclose(self) -> None:
-        """Closes the iterator if it is a generator: its `finally` blocks run now."""
+        """Close the iterator if it is a generator: its `finally` blocks run now."""
         self._ended = True
         if isinstance(self._iterator, AsyncGenerator):
             await foreign(self._iterator.aclose)
@@ -94,7 +94,7 @@ class ForeignInlet(Generic[T]):
         self._closed = False
 
     async def pull(self, limit: int) -> Sequence[T]:
-        """Returns what the inlet returns."""
+        """Return what the inlet returns."""
         if self._ended:
             return ()
         await give_way()
@@ -103,7 +103,7 @@ class ForeignInlet(Generic[T]):
         return chunk
 
     async def aclose(self) -> None:
-        """Closes the inlet, the first time."""
+        """Close the inlet, the first time."""
         self._ended = True
         if not self._closed:
             self._closed = True
@@ -117,11 +117,11 @@ class FailedInlet:
         self._error = error
 
     async def pull(self, limit: int) -> Sequence[Never]:
-        """Raises the error, with a traceback of this run only."""
+        """Raise the error, with a traceback of this run only."""
         raise self._error.with_traceback(None)
 
     async def aclose(self) -> None:
-        """Does nothing."""
+        """Do nothing."""
 
 
 class UnfoldInlet(Generic[S, T]):
@@ -134,7 +134,7 @@ class UnfoldInlet(Generic[S, T]):
         self._error: Exception | None = None
 
     async def pull(self, limit: int) -> Sequence[T]:
-        """Returns the next elements: one if the function is asynchronous, several if it is not."""
+        """Return the next elements: one if the function is asynchronous, several if it is not."""
         await give_way()
         chunk: list[T] = []
         while len(chunk) < min(limit, CHUNK) and not self._ended:
@@ -160,5 +160,5 @@ class UnfoldInlet(Generic[S, T]):
         return waits
 
     async def aclose(self) -> None:
-        """Grows no further element."""
+        """Grow no further element."""
         self._ended = True

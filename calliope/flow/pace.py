@@ -23,7 +23,7 @@ _pace = _Pace()
 
 
 async def give_way() -> None:
-    """Lets other tasks run, and a cancellation arrive, if none has for a millisecond."""
+    """Let other tasks run, and a cancellation arrive, if none has for a millisecond."""
     if perf_counter() < _pace.due:
         return
     await checkpoint()

@@ -47,7 +47,7 @@ class _Call(Generic[U]):
         return self._error is not None
 
     def result(self) -> U:
-        """Returns what the function returned, or raises what it raised."""
+        """Return what the function returned, or raise what it raised."""
         if self._error is not None:
             raise self._error
         return self._results[0]
@@ -72,7 +72,7 @@ class ParallelInlet(Generic[T, U]):
         self._pump = Pump(upstream, self._signal.set)
 
     async def pull(self, limit: int) -> Sequence[U]:
-        """Returns the results that are next in line and done."""
+        """Return the results that are next in line and done."""
         return await offered(self._signal, self._offer, limit)
 
     def _offer(self, limit: int) -> Sequence[U] | None:
@@ -116,7 +116,7 @@ class ParallelInlet(Generic[T, U]):
         self._signal.set()
 
     async def aclose(self) -> None:
-        """Cancels the calls that are under way and closes what is upstream."""
+        """Cancel the calls that are under way and close what is upstream."""
         await host.end(*(call.task for call in self._calls))
         self._calls.clear()
         self._line.clear()
@@ -124,7 +124,7 @@ class ParallelInlet(Generic[T, U]):
 
 
 def mapping_async(function: Callable[[Any], Awaitable[Any]], parallelism: int, *, ordered: bool) -> Stage:
-    """Makes the stages of `Source.map_async` and `Source.map_async_unordered`."""
+    """Make the stages of `Source.map_async` and `Source.map_async_unordered`."""
     check_callable("function", function)
     check_count("parallelism", parallelism)
     return attaching(lambda upstream: ParallelInlet(upstream, function, parallelism, ordered=ordered))

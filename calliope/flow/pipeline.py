@@ -26,12 +26,12 @@ class Pipeline(Generic[R_co]):
         self._sink = sink
 
     async def run(self) -> R_co:
-        """Runs until the stream ends or the sink has enough, and returns the sink's result."""
+        """Run until the stream ends or the sink has enough, and return the sink's result."""
         async with opened(self._open()) as inlet:
             return await self._sink.consume(inlet)
 
     def running(self) -> "Run[R_co]":
-        """Runs in the background of an `async with` block; leaving the block disposes it."""
+        """Run in the background of an `async with` block; leaving the block disposes it."""
         return Run(self.run)
 
 
@@ -56,7 +56,7 @@ class Run(Generic[R]):
         return self._ended.is_set()
 
     async def result(self) -> R:
-        """Returns what the sink made of the stream, once the stream has ended.
+        """Return what the sink made of the stream, once the stream has ended.
 
         Raises:
             RunDisposedError: the block was left before the stream ended, so there is no result.

@@ -24,27 +24,27 @@ class Signal:
 
     def __init__(self) -> None:
         self._is_set = False
-        self._event: anyio.Event | None = None
+        self._wake_up: host.WakeUp | None = None
 
     def set(self) -> None:
-        """Wakes the task that waits, or the next one that does."""
+        """Wake the task that waits, or the next one that does."""
         self._is_set = True
-        if self._event is not None:
-            self._event.set()
+        if self._wake_up is not None:
+            self._wake_up.set()
 
     async def wait(self) -> None:
-        """Returns when `set` has been called since the last wait."""
+        """Return when `set` has been called since the last wait."""
         if not self._is_set:
-            self._event = anyio.Event()
+            self._wake_up = host.wake_up()
             try:
-                await self._event.wait()
+                await self._wake_up.wait()
             finally:
-                self._event = None
+                self._wake_up = None
         self._is_set = False
 
 
 async def offered(signal: Signal, offer: Callable[[int], Sequence[T] | None], limit: int) -> Sequence[T]:
-    """Returns what `offer(limit)` has, waiting for the signal for as long as it has None."""
+    """Return what `offer(limit)` has, waiting for the signal for as long as it has None."""
     while (chunk := offer(limit)) is None:
         await signal.wait()
     return chunk
@@ -83,12 +83,12 @@ class Pump(Generic[T]):
         return self._ended and not self._chunk
 
     def check(self) -> None:
-        """Raises the error that upstream ended with, once the elements before it have been taken."""
+        """Raise the error that upstream ended with, once the elements before it have been taken."""
         if self._error is not None and not self._chunk:
             raise self._error
 
     def request(self, limit: int) -> None:
-        """Starts a pull, unless one is under way, its elements have not all been taken, or all has ended."""
+        """Start a pull, unless one is under way, its elements have not all been taken, or all has ended."""
         if self._wanted or self._pulling or self._chunk or self._ended or self._stopped:
             return
         self._wanted = limit
@@ -98,7 +98,7 @@ class Pump(Generic[T]):
             self._wake.set()
 
     def take(self, limit: int) -> Sequence[T]:
-        """Returns elements that have come, at most `limit`."""
+        """Return elements that have come, at most `limit`."""
         taken = self._chunk if len(self._chunk) <= limit else self._chunk[:limit]
         self._chunk = self._chunk[len(taken) :]
         return taken
@@ -151,7 +151,7 @@ class Pump(Generic[T]):
             await close(self._inlet)
 
     async def aclose(self) -> None:
-        """Ends the pull that is under way, if any, and returns when the inlet is closed.
+        """End the pull that is under way, if any, and return when the inlet is closed.
 
         By hand, the inlet is closed here if it is not being pulled, and otherwise by the task that pulls it.
         """

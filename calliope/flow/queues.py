@@ -43,7 +43,7 @@ class Queue(Generic[T]):
         return self._capacity - len(self._held)
 
     async def put(self, element: T) -> None:
-        """Adds an element as soon as there is room; a caller that is cancelled has not added it.
+        """Add an element as soon as there is room; a caller that is cancelled has not added it.
 
         Raises:
             StreamClosedError: the queue is closed, or was closed meanwhile.
@@ -53,7 +53,7 @@ class Queue(Generic[T]):
             await _wait(self._putters)
 
     def offer(self, element: T) -> bool:
-        """Adds an element if there is room, and says whether there was; raises `StreamClosedError` like `put`."""
+        """Add an element if there is room, and say whether there was; raise `StreamClosedError` like `put`."""
         if self._is_closed:
             raise StreamClosedError(f"an element was put into a queue that is closed: {element!r}")
         if not self.room:
@@ -63,7 +63,7 @@ class Queue(Generic[T]):
         return True
 
     async def wait_for_room(self) -> int:
-        """Returns how many elements there is room for, once that is at least 1; raises like `put`."""
+        """Return how many elements there is room for, once that is at least 1; raise like `put`."""
         while not self.room and not self._is_closed:
             await _wait(self._putters)
         if self._is_closed:
@@ -71,19 +71,19 @@ class Queue(Generic[T]):
         return self.room
 
     def close(self) -> None:
-        """Lets the stream end after the elements that are held; putting fails from now on."""
+        """Let the stream end after the elements that are held; putting fails from now on."""
         self._is_closed = True
         _wake(self._putters, len(self._putters))
         _wake(self._takers, len(self._takers))
 
     def fail(self, error: BaseException) -> None:
-        """Lets the stream fail with an error after the elements that are held; putting fails from now on."""
+        """Let the stream fail with an error after the elements that are held; putting fails from now on."""
         if not self._is_closed:
             self._error = error
             self.close()
 
     async def get(self, limit: int) -> Sequence[T]:
-        """Returns the next elements, at most `limit`; none once it is closed and empty."""
+        """Return the next elements, at most `limit`; none once it is closed and empty."""
         await give_way()
         while not self._held:
             if self._error is not None:
@@ -106,11 +106,11 @@ class QueueInlet(Generic[T]):
         self._ended = False
 
     async def pull(self, limit: int) -> Sequence[T]:
-        """Returns what is in the queue."""
+        """Return what is in the queue."""
         return () if self._ended else await self._queue.get(limit)
 
     async def aclose(self) -> None:
-        """Takes no more."""
+        """Take no more."""
         self._ended = True
 
 

@@ -38,7 +38,7 @@ class Backoff:
             raise ValueError(f"jitter must be from 0 to 1, not {self.jitter}")
 
     def pause_seconds(self, failures: int, chance: float) -> float:
-        """Returns the pause after that many failures (1, 2 …); `chance` is a random number from 0 to 1."""
+        """Return the pause after that many failures (1, 2 …); `chance` is a random number from 0 to 1."""
         try:
             longest = min(self.longest_seconds, self.first_seconds * self.factor ** (failures - 1))
         except OverflowError:
@@ -68,7 +68,7 @@ class RetryInlet(Generic[T]):
         self._random = random
 
     async def pull(self, limit: int) -> Sequence[T]:
-        """Returns the next elements of the current run, or of the next one if it fails."""
+        """Return the next elements of the current run, or of the next one if it fails."""
         while True:
             try:
                 return await self._inlet.pull(limit)
@@ -81,12 +81,12 @@ class RetryInlet(Generic[T]):
             self._inlet = self._open()
 
     async def aclose(self) -> None:
-        """Closes the current run."""
+        """Close the current run."""
         await self._inlet.aclose()
 
 
 def retrying(attempts: int, backoff: Backoff, errors: Any, clock: Clock, random: Callable[[], float]) -> Stage:
-    """Makes the stage of `Source.retry`."""
+    """Make the stage of `Source.retry`."""
     check_count("attempts", attempts)
     check_callable("random", random)
     check_clock(clock)

@@ -22,7 +22,7 @@ class ConcatInlet(Generic[T]):
         self._inlet: Inlet[T] | None = None
 
     async def pull(self, limit: int) -> Sequence[T]:
-        """Returns the next elements of the current inlet, or of the next one that has any."""
+        """Return the next elements of the current inlet, or of the next one that has any."""
         while True:
             if self._inlet is None:
                 open_next = next(self._opens, None)
@@ -39,13 +39,13 @@ class ConcatInlet(Generic[T]):
             await close(inlet)
 
     async def aclose(self) -> None:
-        """Closes the current inlet and opens no other."""
+        """Close the current inlet and open no other."""
         self._opens = iter(())
         await self._close_current()
 
 
 def concatenating(others: tuple[Recipe[Any], ...]) -> Stage:
-    """Makes the stage of `Source.concat`."""
+    """Make the stage of `Source.concat`."""
     check_recipes("concat", others)
 
     def stage(open_upstream: Open) -> Open:
@@ -55,7 +55,7 @@ def concatenating(others: tuple[Recipe[Any], ...]) -> Stage:
 
 
 def scanning(initial: Any, function: Callable[[Any, Any], Any]) -> Stage:
-    """Makes the stage of `Source.scan`."""
+    """Make the stage of `Source.scan`."""
     accumulate = accumulating(initial, function)
 
     def stage(open_upstream: Open) -> Open:
@@ -75,7 +75,7 @@ class FlattenInlet(Generic[T]):
         self._error: Exception | None = None
 
     async def pull(self, limit: int) -> Sequence[T]:
-        """Returns the next elements of the current inner stream, or of the next one that has any."""
+        """Return the next elements of the current inner stream, or of the next one that has any."""
         chunk: list[T] = []
         size = min(limit, CHUNK)
         while not self._fill(chunk, size):
@@ -92,7 +92,7 @@ class FlattenInlet(Generic[T]):
         return chunk
 
     def _fill(self, chunk: list[T], size: int) -> bool:
-        """Adds what is there without waiting; says whether that is what should be handed over now."""
+        """Add what is there without waiting; say whether that is what should be handed over now."""
         if self._error is not None:
             raise self._error
         try:
@@ -134,7 +134,7 @@ class FlattenInlet(Generic[T]):
             await close(inlet)
 
     async def aclose(self) -> None:
-        """Closes the current inner stream and what is upstream."""
+        """Close the current inner stream and what is upstream."""
         self._outer = iter(())
         try:
             await self._close_inner()
@@ -143,7 +143,7 @@ class FlattenInlet(Generic[T]):
 
 
 def flat_mapping(function: Callable[[Any], Any]) -> Stage:
-    """Makes the stage of `Source.flat_map`."""
+    """Make the stage of `Source.flat_map`."""
     to_streams = mapping(function)
     flatten = attaching(FlattenInlet)
     return lambda open_upstream: flatten(to_streams(open_upstream))
@@ -158,7 +158,7 @@ class RecoverInlet(Generic[T]):
         self._errors = errors
 
     async def pull(self, limit: int) -> Sequence[T]:
-        """Returns the next elements of upstream; after its error, those of the stream that replaces it."""
+        """Return the next elements of upstream; after its error, those of the stream that replaces it."""
         try:
             return await self._inlet.pull(limit)
         except self._errors as error:
@@ -168,19 +168,19 @@ class RecoverInlet(Generic[T]):
             return await self._inlet.pull(limit)
 
     async def aclose(self) -> None:
-        """Closes the current stream."""
+        """Close the current stream."""
         await self._inlet.aclose()
 
 
 def recovering(function: Callable[[Any], Any], errors: Any) -> Stage:
-    """Makes the stage of `Source.recover`."""
+    """Make the stage of `Source.recover`."""
     check_callable("function", function)
     kinds = checked_errors(errors)
     return attaching(lambda upstream: RecoverInlet(upstream, function, kinds))
 
 
 def checked_errors(errors: Any) -> tuple[type[Exception], ...]:
-    """Returns one or several exception classes as a tuple; raises `TypeError` if they are none."""
+    """Return one or several exception classes as a tuple; raise `TypeError` if they are none."""
     kinds = errors if isinstance(errors, tuple) else (errors,)
     for kind in kinds:
         if not (isinstance(kind, type) and issubclass(kind, Exception)):

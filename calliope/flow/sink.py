@@ -29,7 +29,7 @@ class Sink(Generic[T_contra, R_co]):
 
     @staticmethod
     def fold(initial: S, function: "Callable[[S, T], S]") -> "Sink[T, S]":
-        """Combines all elements: `function(function(initial, first), second)` and so on."""
+        """Combine all elements: `function(function(initial, first), second)` and so on."""
         check_callable("function", function)
 
         async def consume(inlet: Inlet[T]) -> S:
@@ -42,7 +42,7 @@ class Sink(Generic[T_contra, R_co]):
 
     @staticmethod
     def for_each(function: "Callable[[T], Any]") -> "Sink[T, None]":
-        """Calls a function with every element; if it returns an awaitable, awaits it before the next call."""
+        """Call a function with every element; if it returns an awaitable, await it before the next call."""
         check_callable("function", function)
 
         async def consume(inlet: Inlet[T]) -> None:
@@ -56,7 +56,7 @@ class Sink(Generic[T_contra, R_co]):
 
     @staticmethod
     def collect() -> "Sink[T, list[T]]":
-        """Gives all elements as one list."""
+        """Give all elements as one list."""
 
         async def consume(inlet: Inlet[T]) -> list[T]:
             elements: list[T] = []
@@ -68,7 +68,7 @@ class Sink(Generic[T_contra, R_co]):
 
     @staticmethod
     def first(*default: "T") -> "Sink[T, T]":
-        """Gives the first element and computes no second; `EmptyStreamError` if there is none and no default."""
+        """Give the first element and compute no second; `EmptyStreamError` if there is none and no default."""
 
         async def consume(inlet: Inlet[T]) -> T:
             for element in (*await inlet.pull(1), *default):
@@ -79,7 +79,7 @@ class Sink(Generic[T_contra, R_co]):
 
     @staticmethod
     def last(*default: "T") -> "Sink[T, T]":
-        """Gives the last element; `EmptyStreamError` if there is none and no default."""
+        """Give the last element; `EmptyStreamError` if there is none and no default."""
 
         async def consume(inlet: Inlet[T]) -> T:
             last: Sequence[T] = default
@@ -93,7 +93,7 @@ class Sink(Generic[T_contra, R_co]):
 
     @staticmethod
     def queue(queue: "Queue[T]") -> "Sink[T, None]":
-        """Puts every element into a queue, waiting for room, and closes it in the end.
+        """Put every element into a queue, waiting for room, and close it in the end.
 
         If the stream fails, so does whoever reads the queue; if the run is cancelled, with `RunDisposedError`.
         """
@@ -117,7 +117,7 @@ class Sink(Generic[T_contra, R_co]):
 
     @staticmethod
     def drain() -> "Sink[Any, None]":
-        """Runs the stream for its effects and drops its elements."""
+        """Run the stream for its effects and drop its elements."""
 
         async def consume(inlet: Inlet[Any]) -> None:
             while await inlet.pull(EVERYTHING):

@@ -65,29 +65,29 @@ class Source(Generic[T_co]):
 
     @staticmethod
     def of(*elements: T) -> "Source[T]":
-        """Hands out its arguments."""
+        """Hand out its arguments."""
         return Source.from_iterable(elements)
 
     @staticmethod
     def single(element: T) -> "Source[T]":
-        """Hands out one element."""
+        """Hand out one element."""
         return Source.from_iterable((element,))
 
     @staticmethod
     def empty() -> "Source[Never]":
-        """Hands out nothing."""
+        """Hand out nothing."""
         return Source.from_iterable(())
 
     @staticmethod
     def failed(error: BaseException) -> "Source[Never]":
-        """Fails with an error."""
+        """Fail with an error."""
         if not isinstance(error, BaseException):
             raise TypeError(f"error must be an exception, not {error!r}")
         return Source(lambda: FailedInlet(error))
 
     @staticmethod
     def repeat(element: T, times: int | None = None) -> "Source[T]":
-        """Hands out one element again and again, for ever or a number of times."""
+        """Hand out one element again and again, for ever or a number of times."""
         if times is None:
             return Source(lambda: IterableInlet(repeat(element)))
         check_count("times", times, minimum=0)
@@ -95,7 +95,7 @@ class Source(Generic[T_co]):
 
     @staticmethod
     def from_iterable(elements: Iterable[T]) -> "Source[T]":
-        """Hands out the elements of an iterable; each run iterates over it from the beginning.
+        """Hand out the elements of an iterable; each run iterates over it from the beginning.
 
         An iterator or generator can be run once only, and a generator is closed with the run.
         """
@@ -104,13 +104,13 @@ class Source(Generic[T_co]):
 
     @staticmethod
     def from_async(elements: AsyncIterable[T]) -> "Source[T]":
-        """Hands out the elements of an async iterable; an async generator can be run once, and is closed."""
+        """Hand out the elements of an async iterable; an async generator can be run once, and is closed."""
         check_async_iterable("elements", elements)
         return Source(lambda: AsyncIteratorInlet(aiter(elements)))
 
     @staticmethod
     def from_inlet(open: Callable[[], Inlet[T]]) -> "Source[T]":  # noqa: A002 - the verb of the domain
-        """Pulls an inlet, which every run opens anew: the way in for whatever hands out whole pages."""
+        """Pull an inlet, which every run opens anew: the way in for whatever hands out whole pages."""
         check_callable("open", open)
         return Source(lambda: ForeignInlet(open()))
 
@@ -118,7 +118,7 @@ class Source(Generic[T_co]):
     def unfold(
         state: S, function: Callable[[S], tuple[T, S] | None] | Callable[[S], Awaitable[tuple[T, S] | None]]
     ) -> "Source[T]":
-        """Grows a stream from a state: the function returns the next element and state, or None at the end.
+        """Grow a stream from a state: the function returns the next element and state, or None at the end.
 
         The function may be asynchronous; pages of a web service are unfolded from their cursor.
         """
@@ -127,7 +127,7 @@ class Source(Generic[T_co]):
 
     @staticmethod
     def tick(seconds: float, *, clock: Clock = LOOP_CLOCK) -> "Source[int]":
-        """Hands out 1, 2, 3 … at the end of each interval, for ever and without drift.
+        """Hand out 1, 2, 3 … at the end of each interval, for ever and without drift.
 
         The number counts intervals: those in which nobody asked for a tick are skipped.
         """
@@ -137,32 +137,32 @@ class Source(Generic[T_co]):
 
     @staticmethod
     def queue(capacity: int = CHUNK) -> "QueueSource[Any]":
-        """Hands out what other code puts in: `await queue.put(element)`, and `queue.close()` in the end."""
+        """Hand out what other code puts in: `await queue.put(element)`, and `queue.close()` in the end."""
         return QueueSource(capacity)
 
     # What happens to each element.
 
     def map(self, function: Callable[[T_co], U]) -> "Source[U]":
-        """Replaces every element by what the function returns for it."""
+        """Replace every element by what the function returns for it."""
         return self._then(transforms.mapping(function))
 
     def filter(self, predicate: Callable[[T_co], Any]) -> "Source[T_co]":
-        """Lets those elements pass for which the predicate is true."""
+        """Let those elements pass for which the predicate is true."""
         return self._then(transforms.filtering(predicate))
 
     def flat_map(self, function: Callable[[T_co], Streamable[U]]) -> "Source[U]":
-        """Replaces every element by all elements of a stream: a source, an iterable or an async iterable.
+        """Replace every element by all elements of a stream: a source, an iterable or an async iterable.
 
         The streams follow one another; each is closed before the next is opened.
         """
         return self._then(sequences.flat_mapping(function))
 
     def scan(self, initial: S, function: Callable[[S, T_co], S]) -> "Source[S]":
-        """Hands out the initial state, at once, and the state after each element: a fold that shows its work."""
+        """Hand out the initial state, at once, and the state after each element: a fold that shows its work."""
         return self._then(sequences.scanning(initial, function))
 
     def distinct(self, key: Callable[[T_co], Hashable] | None = None, *, remember: int = 65_536) -> "Source[T_co]":
-        """Drops elements that are equal, or have an equal key, to one that was there before.
+        """Drop elements that are equal, or have an equal key, to one that was there before.
 
         Args:
             key: what to compare; the element itself if None.
@@ -172,11 +172,11 @@ class Source(Generic[T_co]):
         return self._then(transforms.distinguishing(key, remember))
 
     def on_each(self, function: Callable[[T_co], Any]) -> "Source[T_co]":
-        """Calls a function with every element before the element goes on; awaits it if it is `async def`."""
+        """Call a function with every element before the element goes on; await it if it is `async def`."""
         return self._then(effects.on_each(function))
 
     def map_async(self, function: Callable[[T_co], Awaitable[U]], parallelism: int) -> "Source[U]":
-        """Replaces every element by the awaited result; results keep the order of their elements.
+        """Replace every element by the awaited result; results keep the order of their elements.
 
         At most `parallelism` elements are under way: pulled, and their results not handed out yet. When a call
         fails, the results before it go first, no call is started any more and those under way are cancelled.
@@ -184,43 +184,43 @@ class Source(Generic[T_co]):
         return self._then(parallel.mapping_async(function, parallelism, ordered=True))
 
     def map_async_unordered(self, function: Callable[[T_co], Awaitable[U]], parallelism: int) -> "Source[U]":
-        """Does what `map_async` does, but hands out results in the order in which they come."""
+        """Do what `map_async` does, but hands out results in the order in which they come."""
         return self._then(parallel.mapping_async(function, parallelism, ordered=False))
 
     # How many elements.
 
     def take(self, n: int) -> "Source[T_co]":
-        """Ends after `n` elements, and asks upstream for no more than these."""
+        """End after `n` elements, and ask upstream for no more than these."""
         return self._then(windows.taking(n))
 
     def take_while(self, predicate: Callable[[T_co], Any], *, inclusive: bool = False) -> "Source[T_co]":
-        """Ends before the first element for which the predicate is false, or with it if `inclusive`."""
+        """End before the first element for which the predicate is false, or with it if `inclusive`."""
         return self._then(transforms.taking_while(predicate, inclusive=inclusive))
 
     def drop(self, n: int) -> "Source[T_co]":
-        """Leaves out the first `n` elements."""
+        """Leave out the first `n` elements."""
         return self._then(windows.dropping(n))
 
     def drop_while(self, predicate: Callable[[T_co], Any]) -> "Source[T_co]":
-        """Leaves out all elements before the first for which the predicate is false."""
+        """Leave out all elements before the first for which the predicate is false."""
         return self._then(transforms.dropping_while(predicate))
 
     def batch(self, n: int) -> "Source[list[T_co]]":
-        """Puts every `n` elements into a list; the last list may be shorter."""
+        """Put every `n` elements into a list; the last list may be shorter."""
         return self._then(windows.batching(n))
 
     def batch_within(self, n: int, seconds: float, *, clock: Clock = LOOP_CLOCK) -> "Source[list[T_co]]":
-        """Puts elements into lists that are handed out when they have `n`, or are `seconds` old."""
+        """Put elements into lists that are handed out when they have `n`, or are `seconds` old."""
         return self._then(timing.batching_within(n, seconds, clock))
 
     # Several streams.
 
     def concat(self, *others: "Source[U]") -> "Source[T_co | U]":
-        """Goes on with the elements of other sources; each is opened when the one before it has ended."""
+        """Go on with the elements of other sources; each is opened when the one before it has ended."""
         return self._then(sequences.concatenating(others))
 
     def merge(self, *others: "Source[U]") -> "Source[T_co | U]":
-        """Hands out the elements of all sources as they come, and ends with the last; each keeps its order.
+        """Hand out the elements of all sources as they come, and end with the last; each keeps its order.
 
         The first error ends the stream. Each source runs ahead of the consumer by at most one chunk.
         """
@@ -235,11 +235,11 @@ class Source(Generic[T_co]):
     @overload
     def zip(self, *others: "Source[Any]") -> "Source[tuple[Any, ...]]": ...
     def zip(self, *others: "Source[Any]") -> "Source[Any]":
-        """Hands out tuples of one element of each source, which are pulled at the same time; the shortest ends it."""
+        """Hand out tuples of one element of each source, which are pulled at the same time; the shortest ends it."""
         return self._then(merging.zipping(others))
 
     def broadcast(self, *flows: Pipe[T_co, U], buffer: int = CHUNK) -> "Source[U]":
-        """Sends every element through each of several flows and hands out what comes out of all of them.
+        """Send every element through each of several flows and hand out what comes out of all of them.
 
         At most `buffer` elements wait before each flow; when one is full, the others wait for it too. A flow that
         ends early (with a `take`, say) is no longer waited for.
@@ -249,7 +249,7 @@ class Source(Generic[T_co]):
     def group_by(
         self, key: Callable[[T_co], K], *, max_groups: int = 1024, buffer: int = CHUNK
     ) -> "Source[Group[K, T_co]]":
-        """Hands out one `Group(key, elements)` for each key that turns up; `elements` is a source to be run once.
+        """Hand out one `Group(key, elements)` for each key that turns up; `elements` is a source to be run once.
 
         The groups flow side by side, so they must be run side by side:
         `source.group_by(key).map_async_unordered(handle_group, parallelism=1024)`. At most `buffer` elements
@@ -264,7 +264,7 @@ class Source(Generic[T_co]):
     # When elements come, and when they fail to.
 
     def buffer(self, n: int, overflow: Overflow = "backpressure") -> "Source[T_co]":
-        """Lets upstream run ahead of the consumer by up to `n` elements; `overflow` says what a full buffer does.
+        """Let upstream run ahead of the consumer by up to `n` elements; `overflow` says what a full buffer does.
 
         Args:
             n: how many elements are held at most.
@@ -274,15 +274,15 @@ class Source(Generic[T_co]):
         return self._then(buffering.buffering(n, overflow))
 
     def throttle(self, n: int, seconds: float = 1.0, *, clock: Clock = LOOP_CLOCK) -> "Source[T_co]":
-        """Lets at most `n` elements pass in any `seconds`, by making upstream wait; nothing is dropped."""
+        """Let at most `n` elements pass in any `seconds`, by making upstream wait; nothing is dropped."""
         return self._then(timing.throttling(n, seconds, clock))
 
     def debounce(self, seconds: float, *, clock: Clock = LOOP_CLOCK) -> "Source[T_co]":
-        """Lets an element pass once no other has followed it for `seconds`; those that were followed are dropped."""
+        """Let an element pass once no other has followed it for `seconds`; those that were followed are dropped."""
         return self._then(timing.debouncing(seconds, clock))
 
     def timeout(self, seconds: float, *, clock: Clock = LOOP_CLOCK) -> "Source[T_co]":
-        """Fails with `StreamTimeoutError` when an element is asked for and none comes within `seconds`."""
+        """Fail with `StreamTimeoutError` when an element is asked for and none comes within `seconds`."""
         return self._then(timing.timing_out(seconds, clock))
 
     def recover(
@@ -290,7 +290,7 @@ class Source(Generic[T_co]):
         function: Callable[[Exception], Streamable[U]],
         errors: type[Exception] | tuple[type[Exception], ...] = Exception,
     ) -> "Source[T_co | U]":
-        """Goes on with another stream after an error, which the function is given; it may also raise it again."""
+        """Go on with another stream after an error, which the function is given; it may also raise it again."""
         return self._then(sequences.recovering(function, errors))
 
     def retry(
@@ -302,7 +302,7 @@ class Source(Generic[T_co]):
         clock: Clock = LOOP_CLOCK,
         random: Callable[[], float] = random,
     ) -> "Source[T_co]":
-        """Opens everything upstream again when it fails; elements that came before the failure come again.
+        """Open everything upstream again when it fails; elements that came before the failure come again.
 
         Args:
             attempts: how often upstream is opened at most; the error of the last attempt surfaces.
@@ -316,33 +316,33 @@ class Source(Generic[T_co]):
     # Composing and running.
 
     def via(self, flow: Pipe[T_co, U]) -> "Source[U]":
-        """Puts the stages of a flow behind this source."""
+        """Put the stages of a flow behind this source."""
         if not isinstance(flow, Pipe):
             raise TypeError(f"via takes a Flow, not {flow!r}")
         return Source(flow.attach(self.open))
 
     def to(self, sink: Sink[T_co, R]) -> Pipeline[R]:
-        """Puts a sink behind this source; `run()` runs it."""
+        """Put a sink behind this source; `run()` runs it."""
         return Pipeline(self.open, sink)
 
     async def run_with(self, sink: Sink[T_co, R]) -> R:
-        """Runs into a sink and returns its result."""
+        """Run into a sink and return its result."""
         return await self.to(sink).run()
 
     def running(self, sink: Sink[T_co, R]) -> Run[R]:
-        """Runs into a sink in the background of an `async with` block; leaving the block disposes it."""
+        """Run into a sink in the background of an `async with` block; leaving the block disposes it."""
         return self.to(sink).running()
 
     async def run_fold(self, initial: S, function: Callable[[S, T_co], S]) -> S:
-        """Returns `function(function(initial, first), second)` and so on; `initial` of an empty stream."""
+        """Return `function(function(initial, first), second)` and so on; `initial` of an empty stream."""
         return await self.run_with(Sink.fold(initial, function))
 
     async def run_for_each(self, function: Callable[[T_co], Any]) -> None:
-        """Calls a function with every element; if it returns an awaitable, awaits it before the next call."""
+        """Call a function with every element; if it returns an awaitable, await it before the next call."""
         await self.run_with(Sink.for_each(function))
 
     async def run_collect(self) -> list[T_co]:
-        """Returns all elements as one list."""
+        """Return all elements as one list."""
         collect: Sink[T_co, list[T_co]] = Sink.collect()
         return await self.run_with(collect)
 
@@ -351,7 +351,7 @@ class Source(Generic[T_co]):
     @overload
     async def run_first(self, default: U, /) -> T_co | U: ...
     async def run_first(self, *default: Any) -> Any:
-        """Returns the first element and computes no second.
+        """Return the first element and compute no second.
 
         Raises:
             EmptyStreamError: there is none, and no default.
@@ -359,7 +359,7 @@ class Source(Generic[T_co]):
         return await self.run_with(Sink.first(*default))
 
     async def run_drain(self) -> None:
-        """Runs for the effects only."""
+        """Run for the effects only."""
         await self.run_with(Sink.drain())
 
     def __aiter__(self) -> SourceIterator[T_co]:
@@ -385,5 +385,5 @@ class Group(NamedTuple, Generic[K, T]):
 
     @staticmethod
     def of(inlet: "grouping.GroupInlet[K, T]") -> "Group[K, T]":
-        """Shows a group's inlet as a source."""
+        """Show a group's inlet as a source."""
         return Group(inlet.key, Source(inlet.open))

@@ -18,7 +18,7 @@ class Recipe(Protocol[T_co]):
 
     @property
     def open(self) -> Callable[[], Inlet[T_co]]:
-        """Opens one run; who opens it closes it."""
+        """Open one run; who opens it closes it."""
         ...
 
 
@@ -27,7 +27,7 @@ class Pipe(Protocol[T_contra, T_co]):
     """What puts stages behind a recipe: a `Flow`."""
 
     def attach(self, open_upstream: Callable[[], Inlet[T_contra]], /) -> Callable[[], Inlet[T_co]]:
-        """Returns the recipe with the stages behind it."""
+        """Return the recipe with the stages behind it."""
         ...
 
 
@@ -36,7 +36,7 @@ Streamable = Recipe[T] | Iterable[T] | AsyncIterable[T]
 
 
 def taken(held: deque[T], limit: int) -> list[T]:
-    """Takes elements from the left of a deque, at most `limit`."""
+    """Take elements from the left of a deque, at most `limit`."""
     if limit >= len(held):
         chunk = list(held)
         held.clear()
@@ -45,7 +45,7 @@ def taken(held: deque[T], limit: int) -> list[T]:
 
 
 def attaching(attach: Callable[[Inlet[Any]], Inlet[Any]]) -> Stage:
-    """Makes a stage of a function that wraps one opened inlet."""
+    """Make a stage of a function that wraps one opened inlet."""
 
     def stage(open_upstream: Open) -> Open:
         return lambda: attach(open_upstream())
@@ -54,7 +54,7 @@ def attaching(attach: Callable[[Inlet[Any]], Inlet[Any]]) -> Stage:
 
 
 def inlet_of(elements: Any) -> Inlet[Any]:
-    """Opens a source, an iterable or an async iterable.
+    """Open a source, an iterable or an async iterable.
 
     Raises:
         TypeError: it is none of these.
@@ -69,7 +69,7 @@ def inlet_of(elements: Any) -> Inlet[Any]:
 
 
 def check_recipes(name: str, values: tuple[Any, ...]) -> None:
-    """Raises `TypeError` unless all values are sources."""
+    """Raise `TypeError` unless all values are sources."""
     for value in values:
         if not isinstance(value, Recipe):
             raise TypeError(f"{name} takes sources, not {value!r}")

@@ -27,7 +27,7 @@ class TickInlet:
         self._ended = False
 
     async def pull(self, limit: int) -> Sequence[int]:
-        """Returns the number of the interval that ends next."""
+        """Return the number of the interval that ends next."""
         if self._ended:
             return ()
         elapsed = int((self._clock.now() - self._started) / self._seconds)
@@ -36,7 +36,7 @@ class TickInlet:
         return (self._last,)
 
     async def aclose(self) -> None:
-        """Ends the ticking."""
+        """End the ticking."""
         self._ended = True
 
 
@@ -51,7 +51,7 @@ class ThrottleInlet(Generic[T]):
         self._passed: deque[tuple[float, int]] = deque()  # when how many went through, for as long as they count
 
     async def pull(self, limit: int) -> Sequence[T]:
-        """Returns what may pass now; waits if it is too early for even one."""
+        """Return what may pass now; wait if it is too early for even one."""
         self._forget()
         if not self._room:
             await self._clock.sleep(self._passed[0][0] + self._seconds - self._clock.now())
@@ -67,7 +67,7 @@ class ThrottleInlet(Generic[T]):
             self._room += self._passed.popleft()[1]
 
     async def aclose(self) -> None:
-        """Closes what is upstream."""
+        """Close what is upstream."""
         await self._upstream.aclose()
 
 
@@ -83,7 +83,7 @@ class BatchWithinInlet(Generic[T]):
         self._alarm = Alarm(clock, self._signal.set)
 
     async def pull(self, limit: int) -> Sequence[list[T]]:
-        """Returns one batch: full, or as old as a batch may become, or the last."""
+        """Return one batch: full, or as old as a batch may become, or the last."""
         return await offered(self._signal, self._offer, limit)
 
     def _changed(self) -> None:
@@ -110,7 +110,7 @@ class BatchWithinInlet(Generic[T]):
         return None
 
     async def aclose(self) -> None:
-        """Closes what is upstream; a batch that was begun is dropped."""
+        """Close what is upstream; a batch that was begun is dropped."""
         self._held = []
         await close(self._alarm, self._pump)
 
@@ -126,7 +126,7 @@ class DebounceInlet(Generic[T]):
         self._alarm = Alarm(clock, self._signal.set)
 
     async def pull(self, limit: int) -> Sequence[T]:
-        """Returns one element that none has followed in time, or the last."""
+        """Return one element that none has followed in time, or the last."""
         return await offered(self._signal, self._offer, limit)
 
     def _offer(self, limit: int) -> Sequence[T] | None:
@@ -144,7 +144,7 @@ class DebounceInlet(Generic[T]):
         return None
 
     async def aclose(self) -> None:
-        """Closes what is upstream; an element that was held is dropped."""
+        """Close what is upstream; an element that was held is dropped."""
         self._held = ()
         await close(self._alarm, self._pump)
 
@@ -159,7 +159,7 @@ class TimeoutInlet(Generic[T]):
         self._alarm = Alarm(clock, self._signal.set)
 
     async def pull(self, limit: int) -> Sequence[T]:
-        """Returns what comes in time."""
+        """Return what comes in time."""
         self._pump.request(limit)
         self._alarm.set(self._seconds)
         chunk = await offered(self._signal, self._offer, limit)
@@ -177,12 +177,12 @@ class TimeoutInlet(Generic[T]):
         return None
 
     async def aclose(self) -> None:
-        """Closes what is upstream."""
+        """Close what is upstream."""
         await close(self._alarm, self._pump)
 
 
 def throttling(n: int, seconds: float, clock: Clock) -> Stage:
-    """Makes the stage of `Source.throttle`."""
+    """Make the stage of `Source.throttle`."""
     check_count("n", n)
     check_seconds("seconds", seconds)
     check_clock(clock)
@@ -190,7 +190,7 @@ def throttling(n: int, seconds: float, clock: Clock) -> Stage:
 
 
 def batching_within(n: int, seconds: float, clock: Clock) -> Stage:
-    """Makes the stage of `Source.batch_within`."""
+    """Make the stage of `Source.batch_within`."""
     check_count("n", n)
     check_seconds("seconds", seconds)
     check_clock(clock)
@@ -198,14 +198,14 @@ def batching_within(n: int, seconds: float, clock: Clock) -> Stage:
 
 
 def debouncing(seconds: float, clock: Clock) -> Stage:
-    """Makes the stage of `Source.debounce`."""
+    """Make the stage of `Source.debounce`."""
     check_seconds("seconds", seconds)
     check_clock(clock)
     return attaching(lambda upstream: DebounceInlet(upstream, seconds, clock))
 
 
 def timing_out(seconds: float, clock: Clock) -> Stage:
-    """Makes the stage of `Source.timeout`."""
+    """Make the stage of `Source.timeout`."""
     check_seconds("seconds", seconds)
     check_clock(clock)
     return attaching(lambda upstream: TimeoutInlet(upstream, seconds, clock))

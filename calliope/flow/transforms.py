@@ -11,21 +11,21 @@ from calliope.flow.inlet import Stage
 
 
 def mapping(function: Callable[[Any], Any]) -> Stage:
-    """Makes the stage of `Source.map`."""
+    """Make the stage of `Source.map`."""
     check_callable("function", function)
     transform: Transform = partial(map, function)
     return fused(lambda stop: transform)
 
 
 def filtering(predicate: Callable[[Any], Any]) -> Stage:
-    """Makes the stage of `Source.filter`."""
+    """Make the stage of `Source.filter`."""
     check_callable("predicate", predicate)
     transform: Transform = partial(filter, predicate)
     return fused(lambda stop: transform)
 
 
 def observing(function: Callable[[Any], Any]) -> Stage:
-    """Makes the stage of `Source.on_each` for a synchronous function."""
+    """Make the stage of `Source.on_each` for a synchronous function."""
 
     def transform(elements: Iterator[Any]) -> Iterator[Any]:
         for element in elements:
@@ -38,12 +38,12 @@ def observing(function: Callable[[Any], Any]) -> Stage:
 
 
 def is_asynchronous(function: Callable[..., Any]) -> bool:
-    """Says whether a function, or an object with `__call__`, is known to return something to await."""
+    """Tell whether a function, or an object with `__call__`, is known to return something to await."""
     return iscoroutinefunction(function) or iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
 
 
 def taking_while(predicate: Callable[[Any], Any], *, inclusive: bool) -> Stage:
-    """Makes the stage of `Source.take_while`."""
+    """Make the stage of `Source.take_while`."""
     check_callable("predicate", predicate)
 
     def begin(stop: Stop) -> Transform:
@@ -79,7 +79,7 @@ class _DroppingWhile:
 
 
 def dropping_while(predicate: Callable[[Any], Any]) -> Stage:
-    """Makes the stage of `Source.drop_while`."""
+    """Make the stage of `Source.drop_while`."""
     check_callable("predicate", predicate)
     return fused(lambda stop: _DroppingWhile(predicate))
 
@@ -103,7 +103,7 @@ class _Distinct:
 
 
 def distinguishing(key: Callable[[Any], Hashable] | None, remember: int) -> Stage:
-    """Makes the stage of `Source.distinct`."""
+    """Make the stage of `Source.distinct`."""
     if key is not None:
         check_callable("key", key)
     check_count("remember", remember)
@@ -122,6 +122,6 @@ class _Scan:
 
 
 def accumulating(initial: Any, function: Callable[[Any, Any], Any]) -> Stage:
-    """Makes the stage that follows the initial state in `Source.scan`."""
+    """Make the stage that follows the initial state in `Source.scan`."""
     check_callable("function", function)
     return fused(lambda stop: _Scan(initial, function))

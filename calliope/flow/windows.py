@@ -18,7 +18,7 @@ class TakeInlet(Generic[T]):
         self._remaining = n
 
     async def pull(self, limit: int) -> Sequence[T]:
-        """Returns the next elements, as long as there are any left to take."""
+        """Return the next elements, as long as there are any left to take."""
         if not self._remaining:
             return ()
         chunk = await self._upstream.pull(min(limit, self._remaining))
@@ -26,7 +26,7 @@ class TakeInlet(Generic[T]):
         return chunk
 
     async def aclose(self) -> None:
-        """Closes what is upstream."""
+        """Close what is upstream."""
         self._remaining = 0
         await self._upstream.aclose()
 
@@ -39,14 +39,14 @@ class DropInlet(Generic[T]):
         self._remaining = n
 
     async def pull(self, limit: int) -> Sequence[T]:
-        """Returns the next elements after those that are left out."""
+        """Return the next elements after those that are left out."""
         while self._remaining:
             chunk = await self._upstream.pull(min(self._remaining, CHUNK))
             self._remaining = self._remaining - len(chunk) if chunk else 0
         return await self._upstream.pull(limit)
 
     async def aclose(self) -> None:
-        """Closes what is upstream."""
+        """Close what is upstream."""
         await self._upstream.aclose()
 
 
@@ -61,7 +61,7 @@ class BatchInlet(Generic[T]):
         self._error: Exception | None = None
 
     async def pull(self, limit: int) -> Sequence[list[T]]:
-        """Returns the batches that are full, or the rest at the end."""
+        """Return the batches that are full, or the rest at the end."""
         wanted = EVERYTHING if limit == EVERYTHING else limit * self._n
         while len(self._held) < self._n and not self._ended:
             try:
@@ -85,25 +85,25 @@ class BatchInlet(Generic[T]):
         return [rest] if rest else []
 
     async def aclose(self) -> None:
-        """Closes what is upstream."""
+        """Close what is upstream."""
         self._ended = True
         self._held = []
         await self._upstream.aclose()
 
 
 def taking(n: int) -> Stage:
-    """Makes the stage of `Source.take`."""
+    """Make the stage of `Source.take`."""
     check_count("n", n, minimum=0)
     return attaching(lambda upstream: TakeInlet(upstream, n))
 
 
 def dropping(n: int) -> Stage:
-    """Makes the stage of `Source.drop`."""
+    """Make the stage of `Source.drop`."""
     check_count("n", n, minimum=0)
     return attaching(lambda upstream: DropInlet(upstream, n))
 
 
 def batching(n: int) -> Stage:
-    """Makes the stage of `Source.batch`."""
+    """Make the stage of `Source.batch`."""
     check_count("n", n)
     return attaching(lambda upstream: BatchInlet(upstream, n))

@@ -25,7 +25,7 @@ END: Final = -2  # after everything: the right origin of what has no other
 SETTLED: Final = -3  # an origin that nobody needs any more
 SETTLED_CLOCK: Final = 0  # below every clock: an operation to come is newer than all that is settled
 
-RUN_LENGTH_MAX: Final = 4096  # visible elements; what editing inside a run copies is bounded by it
+RUN_LENGTH_MAX: Final = 512  # visible elements; what editing inside a run copies is bounded by it
 
 Deletion: TypeAlias = tuple[
     int, int

@@ -15,12 +15,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from crdts.dots import INDEX_BITS, INDEX_MASK, ReplicaTable
-from crdts.operation import Operation, check_replica_id
+from crdts.operation import Operation
 from crdts.run import COUNTER_STEP, OFFSET_MASK, OFFSET_STEP, START, counter_of, identity, offset_of
 from crdts.run_sequence import Place
 from crdts.run_store import Range
 from crdts.version_vector import COUNTER_MAX
-from crdts.wire import expect
+from crdts.wire import check_replica_id, expect
 
 Renumber = Callable[[int], int]
 FORGOTTEN = -4  # no element

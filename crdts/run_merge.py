@@ -1,72 +1,85 @@
-"""The join of two sequences of runs that have seen different operations."""
+"""The join of two sequences of runs that have seen different operations.
+
+Call them mine and theirs. What either has settled was in the past of all that it had not seen itself. So
+
+* news from theirs is not settled there; it hangs on what is here, or on what a reset here has forgotten;
+* what theirs has seen but does not have is deleted here, and that is stable, or a reset there has forgotten it.
+
+This holds as long as mine has not settled what only theirs knows to be stable: that is for after the join.
+"""
 
 from __future__ import annotations
 
-from operator import le
-
 from crdts.dots import Join
-from crdts.run import START, Run
+from crdts.run import START, Run, dot_of
 from crdts.run_reset import integrate_all, keep_only
-from crdts.run_sequence import RunSequence
+from crdts.run_sequence import RunSequence, hang_on_start
+from crdts.run_settling import Covers, cut, is_gone
 from crdts.run_store import Range, by_replica
 
 
-def merge_runs(sequence: RunSequence, other: RunSequence, join: Join) -> None:
+def merge_runs(mine: RunSequence, other: RunSequence, join: Join, covers: Covers) -> None:
     """Gives a sequence all that another one has seen.
 
-    Both have been folded by one stable version. If each has seen something that the other has not, then both have seen
-    that version, and what is news to one of them was inserted after it: it is not settled anywhere, and what it hangs
-    on has been forgotten nowhere, unless by a reset.
-
     Args:
-        sequence: what is changed.
+        mine: what is changed.
         other: what stays as it is.
         join: what each has seen.
+        covers: says whether a packed dot is stable, for theirs or for mine.
     """
-    if all(map(le, join.there, join.here)):
+    theirs = RunSequence(mine.replica_ids, (_translated(run, join) for run in other.runs()))
+    if mine.is_empty and all(join.unseen_here(dot_of(run.start)) for run in theirs.runs()):
+        mine.rebuild(list(theirs.runs()))
         return
-    theirs = RunSequence(sequence.replica_ids, (_translated(run, join) for run in other.runs()))
-    if all(map(le, join.here, join.there)):
-        sequence.rebuild(list(theirs.runs()))
-        return
-    _take_over_resets(sequence, theirs, join)
-    fresh = _take_over_deletions(sequence, theirs, join)
+    _take_over_resets(mine, theirs, join, covers)
+    fresh = _take_over_deletions(mine, theirs, join)
     for run in fresh:
-        if not run.clock:
-            sequence.append(run)
-    integrate_all(sequence, (run for run in fresh if run.clock))
+        if not run.clock:  # it was declared stable too early
+            mine.append(run)
+    integrate_all(mine, (run for run in fresh if run.clock))
 
 
-def _take_over_resets(sequence: RunSequence, theirs: RunSequence, join: Join) -> None:
-    """Forgets what is missing there though it has been seen there: a reset has done it."""
-    lost = [(run, _count_lost(run, theirs, join)) for run in sequence.runs()]
-    if any(count or _was_hung_on_start(run, theirs) for run, count in lost):
-        keep_only(sequence, [run.part(count, run.length) for run, count in lost if count < run.length])
+def _take_over_resets(mine: RunSequence, theirs: RunSequence, join: Join, covers: Covers) -> None:
+    """Forgets what a reset there has forgotten."""
+    kept: list[Run] = []
+    has_reset = False
+    for run in mine.runs():
+        for piece in cut(run, covers) if run.deletions else [run]:
+            lost = 0 if is_gone(piece, covers) else _count_lost(piece, theirs, join)
+            rest = piece.part(lost, piece.length)
+            if rest.clock and rest.length and rest.parent != START and _hangs_on_start(rest, theirs, join):
+                hang_on_start(rest)
+                has_reset = True
+            has_reset = has_reset or lost > 0
+            kept.extend([rest] if rest.length else [])
+    if has_reset:
+        keep_only(mine, kept)
 
 
 def _count_lost(run: Run, theirs: RunSequence, join: Join) -> int:
-    """Returns how many of a run's first elements are forgotten there."""
-    stop = run.start + run.count_leading(lambda dot: not join.unseen_there(dot)) * run.step
-    element, lost = run.start, run.start
+    """Returns how many of a run's first elements have been seen there and are not there."""
+    seen = run.count_leading(lambda dot: not join.unseen_there(dot))
+    stop = run.start + seen * run.step
+    element = lost = run.start
     while element < stop:
         found = theirs.at_or_after(Range(element, run.step, (stop - element) // run.step))
         if found is None or found.start >= stop:
-            return (stop - run.start) // run.step
+            return seen
         if found.start > element:
             lost = found.start
         element = found.end
     return (lost - run.start) // run.step
 
 
-def _was_hung_on_start(run: Run, theirs: RunSequence) -> bool:
+def _hangs_on_start(run: Run, theirs: RunSequence, join: Join) -> bool:
     """Says whether a reset there has forgotten what a run hangs on here."""
-    if not run.clock or run.parent == START:
-        return False
+    if join.unseen_there(dot_of(run.start)):
+        return not join.unseen_there(dot_of(run.parent)) and theirs.run_of(run.parent) is None
     found = theirs.run_of(run.start)
-    return found is not None and found.start == run.start and bool(found.clock) and found.parent == START
+    return found is not None and found.start == run.start and found.parent == START
 
 
-def _take_over_deletions(sequence: RunSequence, theirs: RunSequence, join: Join) -> list[Run]:
+def _take_over_deletions(mine: RunSequence, theirs: RunSequence, join: Join) -> list[Run]:
     """Deletes what is deleted there, and returns what is news here, in document order."""
     fresh: list[Run] = []
     for run in theirs.runs():
@@ -75,7 +88,7 @@ def _take_over_deletions(sequence: RunSequence, theirs: RunSequence, join: Join)
             fresh.append(run.part(known, run.length))
         if known:
             for deletion in run.deletions_of(0, known):
-                sequence.delete_range(Range(run.start, run.step, known), deletion)
+                mine.delete_range(Range(run.start, run.step, known), deletion)
     return fresh
 
 

@@ -20,7 +20,7 @@ def reset(sequence: RunSequence, saw: Callable[[int], bool]) -> None:
 
 
 def keep_only(sequence: RunSequence, survivors: Iterable[Run]) -> None:
-    """Makes these runs all that there is: each hangs where it hung, or on the start if that is forgotten.
+    """Makes these runs all that there is: each hangs where it says, or on the start if that is forgotten.
 
     Args:
         sequence: what is changed.

@@ -153,6 +153,8 @@ class RunSequence(RunStore):
         for _ in range(HOPS_MAX):
             if origin == element:
                 return True
+            if run.clock < clock:
+                return False
             between = self.run_of(origin)
             if between is None or between.visible or between.clock < clock:
                 return False

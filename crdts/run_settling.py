@@ -13,7 +13,12 @@ from crdts.run_sequence import RunSequence
 Covers: TypeAlias = Callable[[int], bool]
 
 
-def settle(sequence: RunSequence, covers: Covers) -> bool:
+def can_settle(sequence: RunSequence, covers: Covers) -> bool:
+    """Says whether there is anything that `settle` would forget."""
+    return any(_can_settle(run, covers) for run in sequence.runs())
+
+
+def settle(sequence: RunSequence, covers: Covers) -> None:
     """Forgets what no operation to come can need; the visible elements stay as they are.
 
     Stable deleted elements go. Of other stable ones, what they hang on is forgotten, and neighbours become one run.
@@ -21,44 +26,45 @@ def settle(sequence: RunSequence, covers: Covers) -> bool:
     Args:
         sequence: what is changed.
         covers: says whether a packed dot is stable, that is, seen by every operation to come.
-
-    Returns:
-        Whether anything was forgotten.
     """
-    changed = False
     kept: list[Run] = []
     for run in sequence.runs():
-        pieces = _cut(run, covers)
-        changed = changed or len(pieces) != 1 or pieces[0] is not run
-        for piece in pieces:
+        for piece in cut(run, covers) if _can_settle(run, covers) else [run]:
+            if is_gone(piece, covers):
+                continue
             if piece.clock and covers(dot_of(piece.start)):
                 piece.settle()
-                changed = True
             if kept and _fits(kept[-1], piece):
                 kept[-1].absorb(piece)
-                changed = True
             else:
                 kept.append(piece)
-    if changed:
-        sequence.rebuild(kept)
-    return changed
+    sequence.rebuild(kept)
+
+
+def _can_settle(run: Run, covers: Covers) -> bool:
+    if run.clock and covers(dot_of(run.start)):
+        return True
+    last = run.length - 1
+    return any(covers(first) or covers(first + last * growth) for first, growth in run.deletions)
 
 
 def _fits(run: Run, following: Run) -> bool:
     return run.is_continued_by(following) and run.visible + following.visible <= RUN_LENGTH_MAX
 
 
-def _cut(run: Run, covers: Covers) -> list[Run]:
-    """Returns a run in pieces that are stable as a whole or not at all, without those whose deletion is stable."""
+def cut(run: Run, covers: Covers) -> list[Run]:
+    """Returns a run in pieces of which the insertion and each deletion are stable as a whole or not at all."""
     cuts = {0, run.length}
     if run.clock:
         cuts.add(run.count_leading(covers))
     for deletion in run.deletions:
         cuts.add(_stable_from_or_to(deletion, run.length, covers))
-    if len(cuts) == 2:
-        return [] if _is_gone(run, covers) else [run]
-    pieces = [run.part(start, stop) for start, stop in pairwise(sorted(cuts))]
-    return [piece for piece in pieces if not _is_gone(piece, covers)]
+    return [run.part(start, stop) for start, stop in pairwise(sorted(cuts))]
+
+
+def is_gone(piece: Run, covers: Covers) -> bool:
+    """Says whether one of the deletions of such a piece is stable."""
+    return any(covers(first) for first, _ in piece.deletions)
 
 
 def _stable_from_or_to(deletion: Deletion, length: int, covers: Covers) -> int:
@@ -67,7 +73,3 @@ def _stable_from_or_to(deletion: Deletion, length: int, covers: Covers) -> int:
     is_stable_at_first = covers(first)
     changes = range(1, length) if growth else range(0)
     return 1 + bisect_left(changes, True, key=lambda index: covers(first + index * growth) != is_stable_at_first)
-
-
-def _is_gone(run: Run, covers: Covers) -> bool:
-    return any(covers(first) for first, _ in run.deletions)

@@ -9,9 +9,8 @@ from typing import Any, ClassVar, Generic, Self
 
 from typing_extensions import TypeVar
 
-from crdts.clock import NOTHING_SEEN
 from crdts.crdt import Crdt
-from crdts.dots import INDEX_BITS, Decoder, Encoder, Join, Stable
+from crdts.dots import INDEX_BITS, INDEX_MASK, Decoder, Encoder, Join, Stable
 from crdts.elements import check_element, identify
 from crdts.operation import Operation
 from crdts.run import COUNTER_STEP, OFFSET_STEP, identity
@@ -30,7 +29,8 @@ from crdts.run_decoder import load_runs
 from crdts.run_merge import merge_runs
 from crdts.run_reset import reset
 from crdts.run_sequence import Place, RunSequence, new_run
-from crdts.run_settling import settle
+from crdts.run_settling import Covers, can_settle, settle
+from crdts.version_vector import NOTHING_SEEN, VersionVector
 from crdts.wire import expect
 
 E = TypeVar("E", default=Any)
@@ -40,9 +40,12 @@ class _Sequence(Crdt):
     """What `RGA` and `Text` have in common; `crdts.run_sequence` says how it works.
 
     An element's clock is the number of operations that the inserting one had seen, itself included.
+
+    What is stable is settled late, when the runs are next changed, written or compared: a join folds both sides by what
+    either knows to be stable, but what one side is about to learn may be older than what the other knows to be stable.
     """
 
-    __slots__ = ("_inserted", "_inserted_by", "_past", "_past_size", "_runs")
+    __slots__ = ("_inserted", "_inserted_by", "_past", "_past_size", "_runs", "_stable")
 
     def _bottom(self) -> None:
         self._runs = RunSequence(self._clock.table.replica_ids)
@@ -50,6 +53,11 @@ class _Sequence(Crdt):
         self._inserted = 0  # and how many elements it inserted: inside a map it can do so repeatedly
         self._past = NOTHING_SEEN
         self._past_size = 0
+        self._stable: list[Covers] = []  # not settled yet
+
+    def stabilize(self, version: VersionVector) -> None:
+        super().stabilize(version)
+        self._settle()
 
     def __len__(self) -> int:
         return len(self._runs)
@@ -65,6 +73,7 @@ class _Sequence(Crdt):
         """Refuses what is not the content of a run."""
 
     def _insert(self, index: int, content: Any) -> Operation:
+        self._settle()
         clock = self._clock
         operation = clock.draft(self.type_name)
         counter = operation.counter
@@ -76,6 +85,7 @@ class _Sequence(Crdt):
         return operation
 
     def _delete(self, index: int, count: int) -> Operation:
+        self._settle()
         clock = self._clock
         operation = clock.draft(self.type_name)
         ranges = self._runs.delete(index, count, operation.counter << INDEX_BITS)
@@ -83,6 +93,7 @@ class _Sequence(Crdt):
         return operation
 
     def _effect(self, action: str, argument: Any, operation: Operation) -> None:
+        self._settle()
         table = self._clock.table
         dot = table.pack(operation)
         if action == "delete":
@@ -96,15 +107,32 @@ class _Sequence(Crdt):
             self._runs.integrate(run)
 
     def _reset(self, operation: Operation) -> None:
+        self._settle()
         reset(self._runs, self._clock.table.seen_by(operation))
 
     def _join(self, other: Self, join: Join) -> None:
-        merge_runs(self._runs, other._runs, join)
+        if self._runs.is_empty:
+            other._settle()
+        merge_runs(self._runs, other._runs, join, lambda dot: any(covers(dot) for covers in self._stable))
+        self._settle()
 
     def _fold(self, stable: Stable) -> bool:
-        return settle(self._runs, stable.covers)
+        size = len(self._clock.table.replica_ids)
+
+        def covers(dot: int) -> bool:
+            return dot & INDEX_MASK < size and stable.covers(dot)
+
+        if not can_settle(self._runs, covers):
+            return False
+        self._stable.append(covers)
+        return True
+
+    def _settle(self) -> None:
+        while self._stable:
+            settle(self._runs, self._stable.pop())
 
     def _dump(self, encoder: Encoder) -> Any:
+        self._settle()
         return dump_runs(self._runs.runs(), encoder, self._merged)
 
     def _load(self, plain: Any, decoder: Decoder) -> None:

@@ -1,0 +1,89 @@
+"""Callers that persist and readers that replay: our side of the journal's benchmarks."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from benchmarks.ordering import ItemAdded, add_up, item
+from calliope import EventStream, Journal
+
+Stream = EventStream[ItemAdded]
+Read = Callable[[Stream], Awaitable[object]]
+
+
+async def persist_concurrently(folder: Path, *, callers: int, streams: int, count: int) -> float:
+    """Let callers persist, each awaiting its own event before the next; return events a second."""
+    async with Journal.open(folder / "journal.db") as journal:
+        handles = [journal.event_stream(f"order-{number}", ItemAdded) for number in range(streams)]
+        each = -(-count // callers)
+
+        async def call(stream: Stream) -> None:
+            for number in range(each):
+                await stream.persist(item(number))
+
+        began = time.perf_counter()
+        async with asyncio.TaskGroup() as tasks:
+            for caller in range(callers):
+                tasks.create_task(call(handles[caller % streams]))
+        return each * callers / (time.perf_counter() - began)
+
+
+async def persist_alone(folder: Path, *, seconds: float) -> float:
+    """Let one caller persist one event after the other for some time; return events a second."""
+    async with Journal.open(folder / "journal.db") as journal:
+        stream = journal.event_stream("order-1", ItemAdded)
+        written = 0
+        began = time.perf_counter()
+        deadline = began + seconds
+        while time.perf_counter() < deadline:
+            await stream.persist(item(written))
+            written += 1
+        return written / (time.perf_counter() - began)
+
+
+async def persist_lists(folder: Path, *, count: int, length: int) -> float:
+    """Let one caller persist lists of events; return events a second."""
+    async with Journal.open(folder / "journal.db") as journal:
+        stream = journal.event_stream("order-1", ItemAdded)
+        lists = [[item(number) for number in range(start, start + length)] for start in range(0, count, length)]
+        began = time.perf_counter()
+        for events in lists:
+            await stream.persist(events)
+        return len(lists) * length / (time.perf_counter() - began)
+
+
+async def fill(path: Path, count: int) -> None:
+    """Make a journal with one stream."""
+    async with Journal.open(path) as journal:
+        stream = journal.event_stream("order-1", ItemAdded)
+        for start in range(0, count, 10_000):
+            await stream.persist([item(number) for number in range(start, min(count, start + 10_000))])
+
+
+async def replay(path: Path, read: Read, count: int) -> float:
+    """Read a stream once; return events a second."""
+    async with Journal.open(path) as journal:
+        stream = journal.event_stream("order-1", ItemAdded)
+        began = time.perf_counter()
+        await read(stream)
+        return count / (time.perf_counter() - began)
+
+
+async def into_fold(stream: Stream) -> int:
+    """Fold a stream."""
+    return await stream.query().run_fold(0, add_up)
+
+
+async def through_map_and_filter(stream: Stream) -> int:
+    """Fold a stream behind two stages."""
+    amounts = stream.query().map(lambda event: event.quantity * event.price_cents)
+    return await amounts.filter(lambda amount: amount > 2_000).run_fold(0, lambda total, amount: total + amount)
+
+
+async def record_by_record(stream: Stream) -> int:
+    """Look at every record of a stream in a plain loop."""
+    total = 0
+    async for record in stream.records():
+        total = add_up(total, record.data)
+    return total

@@ -15,6 +15,9 @@ from calliope.event_log.columns import Columns, EventLogError, LogRow, row_from
 LINE_BYTES_MAX = 4 * 1024 * 1024
 """The longest line; a record of a journal is below one MiB, and JSON may escape every character of it."""
 
+NAMES_SHOWN_MAX = 30
+"""How many column names an error lists."""
+
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -83,7 +86,7 @@ def _numbered_cells(file: BinaryIO, delimiter: str) -> Iterator[tuple[int, list[
 def _check_header(line: int, header: list[str], columns: Columns) -> None:
     for name in columns.required:
         if name not in header:
-            known = ", ".join(map(repr, header)) or "none at all"
+            known = ", ".join(map(repr, header[:NAMES_SHOWN_MAX])) or "none at all"
             raise EventLogError(line, f"names no column {name!r}; there are {known}")
     doubled = {name for name in header if header.count(name) > 1}
     if doubled:

@@ -4,8 +4,6 @@ import csv
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
-from pathlib import Path
 from typing import BinaryIO, cast
 
 import anyio
@@ -14,13 +12,20 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from calliope.errors import CalliopeError, ExpectedVersionError
-from calliope.event_log import Columns, EventLogError, ImportSummary, LogReader, import_rows, read_csv, read_json_lines
-from calliope.event_log.columns import EXPORTED_CSV, EXPORTED_JSON_LINES
+from calliope.event_log import (
+    FORMS,
+    Columns,
+    EventLogError,
+    ImportSummary,
+    LogReader,
+    columns_of,
+    form_of,
+    import_rows,
+    reader_of,
+)
 from calliope.event_log.reading import LINE_BYTES_MAX
 from calliope.journal import Journal
 from replication.commands.journals import VARIABLE, checked_arguments
-
-FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl"}
 
 
 @click.command("import")
@@ -41,7 +46,7 @@ FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", 
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["csv", "tsv", "jsonl"]),
+    type=click.Choice(FORMS),
     help="What the file is, if its suffix does not say it.",
 )
 @click.option("--delimiter", metavar="CHARACTER", help="What separates the cells of a CSV file.  [default: ,]")
@@ -66,9 +71,10 @@ def import_log(
 
     A row that cannot be imported ends the import with its line number; the rows before it stay.
     """
-    form = form or _form_of(file)
-    columns = _columns(form, stream_column, type_column, time_column)
-    read = _reader(form, delimiter)
+    with checked_arguments():
+        form = form or form_of(file)
+        columns = columns_of(form, stream_column, type_column, time_column)
+        read = reader_of(form, delimiter)
     csv.field_size_limit(LINE_BYTES_MAX)
     with click.open_file(file, "rb") as source:
         summary = anyio.run(_import, journal, cast(BinaryIO, source), read, columns)
@@ -107,33 +113,6 @@ def _described(summary: ImportSummary, journal: str) -> str:
         return f"{journal}: nothing is new, it holds all {summary.known:,} rows already"
     added = f"{summary.added:,} events in {summary.streams:,} streams"
     return f"{journal}: {added}" + (f", and it held {summary.known:,} rows already" if summary.known else "")
-
-
-def _form_of(file: str) -> str:
-    form = FORMATS.get(Path(file).suffix.lower())
-    if form is None:
-        raise click.UsageError(f"What is {file}? Its suffix is none of {', '.join(FORMATS)}; say --format.")
-    return form
-
-
-def _columns(form: str, stream: str | None, event_type: str | None, time: str | None) -> Columns:
-    if stream is None and event_type is None and time is None:
-        return EXPORTED_JSON_LINES if form == "jsonl" else EXPORTED_CSV
-    if stream is None or event_type is None:
-        raise click.UsageError("--stream-column and --type-column go together.")
-    with checked_arguments():
-        return Columns(stream, event_type, time)
-
-
-def _reader(form: str, delimiter: str | None) -> LogReader:
-    if form == "jsonl":
-        if delimiter is not None:
-            raise click.UsageError("--delimiter is for CSV.")
-        return read_json_lines
-    delimiter = "\t" if form == "tsv" and delimiter is None else delimiter or ","
-    if len(delimiter) != 1 or delimiter in '"\r\n':
-        raise click.UsageError(f"--delimiter must be one character, not {delimiter!r}.")
-    return partial(read_csv, delimiter=delimiter)
 
 
 @contextmanager

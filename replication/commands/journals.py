@@ -48,4 +48,4 @@ def checked_arguments() -> Iterator[None]:
     try:
         yield
     except (TypeError, ValueError) as error:
-        raise click.UsageError(str(error)) from error
+        raise click.UsageError(f"{error}.") from error

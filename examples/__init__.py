@@ -1,0 +1,1 @@
+"""Programs that run; each is executed by a test."""

@@ -22,10 +22,13 @@ from crdts.lww_map import LWWMap
 from crdts.maps import ORMap
 from crdts.operation import Operation
 from crdts.registers import LWWRegister, MVRegister
+from crdts.sequence import RGA
 from crdts.sets import GSet, ORSet, RWSet, TwoPhaseSet
+from crdts.text import Text
 from crdts.version_vector import CausalOrder, Dot, VersionVector
 
 __all__ = [
+    "RGA",
     "BoundedCounter",
     "CausalContext",
     "CausalOrder",
@@ -48,6 +51,7 @@ __all__ = [
     "OperationTypeError",
     "PNCounter",
     "RWSet",
+    "Text",
     "TwoPhaseSet",
     "UpdateInterruptedError",
     "VersionVector",

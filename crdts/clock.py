@@ -183,17 +183,10 @@ class Dormant:
         self.table = table
         self.depth = depth
 
-    def issue(self, _type_name: str, _action: str, _argument: Any) -> NoReturn:
-        """Refuses."""
+    def _refuse(self, *_arguments: object) -> NoReturn:
         raise CrdtError(
             "a value inside an ORMap is changed by the function given to ORMap.update and nowhere else, "
             "and this function changes nothing but the value that it is given"
         )
 
-    def draft(self, _type_name: str) -> NoReturn:
-        """Refuses."""
-        self.issue("", "", None)
-
-    def finish(self, _draft: Operation, _action: str, _argument: Any) -> NoReturn:
-        """Refuses."""
-        self.issue("", "", None)
+    issue = draft = finish = _refuse

@@ -116,7 +116,7 @@ class _State(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     format: Format
     type_name: Name
     version: Counters
-    stable: Counters
+    stable: Counters | bool  # True: all of the version; False: nothing
     state: Any
 
 
@@ -286,7 +286,8 @@ class Crdt(ABC):
         clock = self._root
         version = clock.version
         encoder = Encoder(clock.table, version)
-        return encode((FORMAT, self.type_name, version.to_dict(), clock.stable.to_dict(), self._dump(encoder)))
+        stable = bool(clock.stable) if clock.stable in (version, NOTHING_SEEN) else clock.stable.to_dict()
+        return encode((FORMAT, self.type_name, version.to_dict(), stable, self._dump(encoder)))
 
     @classmethod
     def from_bytes(cls, data: bytes, replica_id: str) -> Self:
@@ -297,8 +298,8 @@ class Crdt(ABC):
         """
         form = decode(_state, data)
         expect(form.type_name == cls.type_name, f"the state of a {cls.type_name}, not of a {form.type_name}")
-        version, stable = VersionVector.wrap(form.version), VersionVector.wrap(form.stable)
-        expect(version.descends(stable), "a stable version that has been seen")
+        version = VersionVector.wrap(form.version)
+        stable = _stable_part(version, form.stable)
         self = cls(replica_id)
         clock = self._root
         self._load(plain(form.state), Decoder(clock.table, version))
@@ -493,14 +494,16 @@ def checked_replica_id(replica_id: object) -> None:
         raise ValueError(f"the replica id {replica_id!r:.100} has a lone surrogate") from None
 
 
+def _stable_part(version: VersionVector, stable: dict[str, int] | bool) -> VersionVector:  # noqa: FBT001 - decoded
+    if isinstance(stable, bool):
+        return version if stable else NOTHING_SEEN
+    expect(version.descends(VersionVector.wrap(stable)), "a stable version that has been seen")
+    return VersionVector.wrap(stable)
+
+
 def _common_stable(mine: Clock, theirs: Clock) -> VersionVector:
     missing = {r: c for r, c in mine.stable.items() if 0 < theirs.seen(r) < c}
     missing.update((r, c) for r, c in theirs.stable.items() if 0 < mine.seen(r) < c)
     if missing:
         raise CausalityError(f"one state has declared {missing} stable, the other has not seen it", missing)
     return mine.stable.merge(theirs.stable)
-
-
-def _check_forked(clock: Clock, operation: Operation, shift: int) -> None:
-    if operation.replica_id != clock.replica_id or shift < 0:
-        raise CausalityError(f"{operation!r} was not prepared on a copy of this object", {})

@@ -12,6 +12,7 @@ from calliope.errors import (
     MissingUpcasterError,
     UnknownEventTypeError,
     UnreadableEventError,
+    shortened,
 )
 from calliope.event import EventDefinition, definition_of, redefines
 from calliope.limits import PAYLOAD_BYTES_MAX, TYPE_NAME_BYTES_MAX, checked_number, checked_text
@@ -126,7 +127,7 @@ class EventCodec(Generic[E]):
             encoder = _encoder_of(event_class)
         else:
             names = ", ".join(sorted(root.__name__ for root in self._roots))
-            raise TypeError(f"{event!r} is no event of this stream, which holds {names}")
+            raise TypeError(f"{shortened(event)} is no event of this stream, which holds {names}")
         self._encoders[event_class] = encoder
         return encoder
 

@@ -160,5 +160,8 @@ def _copied(error_class: type[CalliopeError], args: tuple[Any, ...], facts: dict
 
 def shortened(value: object, length: int = 120) -> str:
     """Return how a value reads in an error, cut where nobody would read on."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except Exception:  # the object may be what is wrong
+        text = f"<{type(value).__name__} without a repr>"
     return text if len(text) <= length else text[: length - 1] + "…"

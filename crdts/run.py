@@ -169,6 +169,12 @@ class Run:
             return self.length
         return bisect_left(range(last), True, key=lambda index: not covers(dot + index * FIRST))
 
+    def delete(self, deletion: Deletion) -> None:
+        """Makes the elements deleted ones, or records one more deletion, unless it is of a replica that has done it."""
+        self.visible, self.content = 0, None
+        if all((first ^ deletion[0]) & INDEX_MASK for first, _ in self.deletions):
+            self.deletions = tuple(sorted((*self.deletions, deletion), key=by_replica))
+
     def settle(self) -> None:
         """Forgets the place of the elements in the tree."""
         self.clock, self.hangs_right, self.left_origin, self.right_origin = SETTLED_CLOCK, True, SETTLED, SETTLED
@@ -219,3 +225,8 @@ def joined_deletions(run: Run, following: Run) -> tuple[Deletion, ...] | None:
             return None
         joined.append((first, growth))
     return tuple(joined)
+
+
+def by_replica(deletion: Deletion) -> int:
+    """Returns what the deletions of a run are ordered by."""
+    return deletion[0] & INDEX_MASK

@@ -18,12 +18,13 @@ from crdts.run import (
     START,
     Deletion,
     Run,
+    by_replica,
     identity,
     offset_of,
 )
 from crdts.run_codec import BY_OFFSETS, DELETED, MARKS_MAX, ON_START, RIGHT, UNSETTLED
 from crdts.run_sequence import RunSequence
-from crdts.run_store import by_replica, in_pieces
+from crdts.run_store import in_pieces
 from crdts.version_vector import COUNTER_MAX
 from crdts.wire import expect
 

@@ -11,11 +11,11 @@ This holds as long as mine has not settled what only theirs knows to be stable: 
 from __future__ import annotations
 
 from crdts.dots import Join
-from crdts.run import START, Run, dot_of
+from crdts.run import START, Run, by_replica, dot_of
 from crdts.run_reset import integrate_all, keep_only
 from crdts.run_sequence import RunSequence, hang_on_start
 from crdts.run_settling import Covers, cut, is_gone
-from crdts.run_store import Range, by_replica
+from crdts.run_store import Range
 
 
 def merge_runs(mine: RunSequence, other: RunSequence, join: Join, covers: Covers) -> None:

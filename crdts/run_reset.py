@@ -1,11 +1,27 @@
-"""What a sequence keeps when part of it is forgotten though it is not stable, as a reset demands."""
+"""Clearing a sequence: of what has been seen, nothing is left that can be seen, or nothing at all."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from crdts.run import Run
+from crdts.run import Run, dot_of
 from crdts.run_sequence import RunSequence
+from crdts.run_settling import cut, is_gone, joined
+
+
+def delete_seen(sequence: RunSequence, saw: Callable[[int], bool], dot: int) -> None:
+    """Deletes every element that an operation has seen and that was visible to it.
+
+    Args:
+        sequence: what is changed.
+        saw: says whether the operation has seen the operation of a packed dot.
+        dot: the packed dot of the operation.
+    """
+    pieces = [piece for run in sequence.runs() for piece in cut(run, saw)]
+    for piece in pieces:
+        if saw(dot_of(piece.start)) and not is_gone(piece, saw):
+            piece.delete((dot, 0))
+    sequence.rebuild(joined(pieces))
 
 
 def reset(sequence: RunSequence, saw: Callable[[int], bool]) -> None:

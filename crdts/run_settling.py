@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from typing import TypeAlias
 
@@ -34,11 +34,19 @@ def settle(sequence: RunSequence, covers: Covers) -> None:
                 continue
             if piece.clock and covers(dot_of(piece.start)):
                 piece.settle()
-            if kept and _fits(kept[-1], piece):
-                kept[-1].absorb(piece)
-            else:
-                kept.append(piece)
-    sequence.rebuild(kept)
+            kept.append(piece)
+    sequence.rebuild(joined(kept))
+
+
+def joined(runs: Iterable[Run]) -> list[Run]:
+    """Returns runs with those made one that continue each other; they are changed by it."""
+    whole: list[Run] = []
+    for run in runs:
+        if whole and whole[-1].visible + run.visible <= RUN_LENGTH_MAX and whole[-1].is_continued_by(run):
+            whole[-1].absorb(run)
+        else:
+            whole.append(run)
+    return whole
 
 
 def _can_settle(run: Run, covers: Covers) -> bool:
@@ -48,15 +56,9 @@ def _can_settle(run: Run, covers: Covers) -> bool:
     return any(covers(first) or covers(first + last * growth) for first, growth in run.deletions)
 
 
-def _fits(run: Run, following: Run) -> bool:
-    return run.is_continued_by(following) and run.visible + following.visible <= RUN_LENGTH_MAX
-
-
 def cut(run: Run, covers: Covers) -> list[Run]:
     """Returns a run in pieces of which the insertion and each deletion are stable as a whole or not at all."""
-    cuts = {0, run.length}
-    if run.clock:
-        cuts.add(run.count_leading(covers))
+    cuts = {0, run.length, run.count_leading(covers)}
     for deletion in run.deletions:
         cuts.add(_stable_from_or_to(deletion, run.length, covers))
     return [run.part(start, stop) for start, stop in pairwise(sorted(cuts))]

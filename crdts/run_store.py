@@ -154,8 +154,7 @@ class RunStore:
             self._split(run, count)
         if run.visible:
             self._tree.resize(run, -run.visible)
-            run.visible, run.content = 0, None
-        run.deletions = with_deletion(run.deletions, deletion)
+        run.delete(deletion)
         self._join(run, run.next)
         self._join(run.previous, run)
 
@@ -170,21 +169,6 @@ def in_pieces(run: Run) -> list[Run]:
     """Returns a long visible run as runs of at most RUN_LENGTH_MAX elements."""
     cuts = range(0, run.length, RUN_LENGTH_MAX)
     return [run.part(cut, min(cut + RUN_LENGTH_MAX, run.length)) for cut in cuts]
-
-
-def with_deletion(deletions: tuple[Deletion, ...], deletion: Deletion) -> tuple[Deletion, ...]:
-    """Returns deletions with one more, of a replica that has not deleted these elements before."""
-    if not deletions:
-        return (deletion,)
-    replica = deletion[0] & INDEX_MASK
-    if any(first & INDEX_MASK == replica for first, _ in deletions):
-        return deletions
-    return tuple(sorted((*deletions, deletion), key=by_replica))
-
-
-def by_replica(deletion: Deletion) -> int:
-    """Returns what the deletions of a run are ordered by."""
-    return deletion[0] & INDEX_MASK
 
 
 def _directory_key(run: Run) -> int:

@@ -27,7 +27,7 @@ from crdts.run_arguments import (
 from crdts.run_codec import dump_runs
 from crdts.run_decoder import load_runs
 from crdts.run_merge import merge_runs
-from crdts.run_reset import reset
+from crdts.run_reset import delete_seen, reset
 from crdts.run_sequence import Place, RunSequence, new_run
 from crdts.run_settling import Covers, can_settle, settle
 from crdts.version_vector import NOTHING_SEEN, VersionVector
@@ -105,6 +105,12 @@ class _Sequence(Crdt):
         run = new_run(place, content, start, _step(content, offset), self._age(operation))
         if operation.type_name == self.type_name or self._runs.has_none_of(run):
             self._runs.integrate(run)
+
+    def _clear(self, argument: Any, operation: Operation) -> None:
+        """Deletes what the operation has seen, for the sake of what stands beside it; a reset leaves nothing of it."""
+        self._settle()
+        table = self._clock.table
+        delete_seen(self._runs, table.seen_by(operation), table.pack(operation))
 
     def _reset(self, operation: Operation) -> None:
         self._settle()

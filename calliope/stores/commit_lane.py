@@ -13,7 +13,8 @@ needs a lock, and the event loop never waits for the disk.
 2. While the thread commits, requests gather.
 3. When it is done, the records are announced to readers, then the callers resume: durable first, visible second.
 
-A cancelled caller stops waiting; its request stays in the lane and is written as if nothing had happened.
+A cancelled caller stops waiting; its request stays in the lane and is written as if nothing had happened. So does a
+caller who closes the lane: it ends by itself when all is committed, whoever waits for that.
 
 Invariant: at most one batch is with the thread.
 """
@@ -21,11 +22,11 @@ Invariant: at most one batch is with the thread.
 import asyncio
 import threading
 from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, Protocol, TypeVar
 
 import anyio
-import anyio.to_thread
 from anyio.lowlevel import current_token
 
 from calliope.errors import JournalClosedError
@@ -73,6 +74,7 @@ class CommitLane(Generic[Request, Reply, Outcome]):
         commit: commits a batch on the lane's thread; sets the reply or the error of each request, and never raises.
         announce: tells readers what a commit returned, in the event loop, before the callers resume.
         idle: called on the thread whenever it had nothing to do for a while; returns the seconds until the next call.
+        release: called on the thread when it ends.
     """
 
     def __init__(
@@ -80,19 +82,21 @@ class CommitLane(Generic[Request, Reply, Outcome]):
         commit: Callable[[Sequence[Pending[Request, Reply]]], Outcome],
         announce: Callable[[Outcome], None],
         idle: Callable[[], float],
+        release: Callable[[], None],
     ) -> None:
         self._commit = commit
         self._announce = announce
         self._idle = idle
+        self._release = release
         self._gathering: list[Pending[Request, Reply]] = []
         self._handing_over = False
         self._committing = False
         self._closed = False
+        self._ended = anyio.Event()
         self._turn_over: anyio.Event | None = None
         self._queue: SimpleQueue[list[Pending[Request, Reply]] | None] = SimpleQueue()
-        self._post, self._soon, self._new_waiter = _event_loop()
-        self._thread = threading.Thread(target=self._work, name="calliope-commit-lane", daemon=True)
-        self._thread.start()
+        self._call_in_loop, self._soon, self._new_waiter = _event_loop()
+        threading.Thread(target=self._work, name="calliope-commit-lane", daemon=True).start()
 
     async def submit(self, request: Request) -> Reply:
         """Commit a request and return its reply.
@@ -116,22 +120,23 @@ class CommitLane(Generic[Request, Reply, Outcome]):
             raise pending.error
         return pending.reply  # type: ignore[return-value] # set by commit, or else the error is
 
-    def post(self, function: Callable[[], object]) -> None:
-        """Run a function in the event loop, from the lane's thread.
-
-        Raises:
-            RuntimeError: the loop has ended.
-        """
-        self._post(function)
+    def post(self, function: Callable[..., object], *arguments: Any) -> None:
+        """Run a function in the event loop; for the lane's thread, which ends if the event loop has ended."""
+        try:
+            self._call_in_loop(function, *arguments)
+        except RuntimeError as error:
+            raise _EventLoopEnded from error
 
     async def aclose(self) -> None:
-        """Commit what was accepted, then end the thread; closing twice does nothing."""
-        self._closed = True
+        """Return when all that was accepted is committed and everything is released; closing twice does nothing.
+
+        Cancellation stops the waiting, not the closing.
+        """
+        if not self._closed:
+            self._closed = True
+            self._end_if_done()
         with anyio.CancelScope(shield=True):
-            while self._committing or self._gathering:
-                await self._turn()
-            self._queue.put(None)
-            await anyio.to_thread.run_sync(self._thread.join)
+            await self._ended.wait()
 
     async def _turn(self) -> None:
         """Wait until a batch is handed over or finished."""
@@ -165,8 +170,21 @@ class CommitLane(Generic[Request, Reply, Outcome]):
             if self._gathering:
                 self._hand_over_soon()
             self._end_turn()
+            self._end_if_done()
+
+    def _end_if_done(self) -> None:
+        if self._closed and not self._committing and not self._gathering:
+            self._queue.put(None)
 
     def _work(self) -> None:
+        with suppress(_EventLoopEnded):
+            try:
+                self._commit_batches()
+            finally:
+                self._release()
+            self.post(self._ended.set)
+
+    def _commit_batches(self) -> None:
         pause = self._idle()
         while True:
             try:
@@ -176,11 +194,11 @@ class CommitLane(Generic[Request, Reply, Outcome]):
                 continue
             if batch is None:
                 return
-            outcome = self._commit(batch)
-            try:
-                self._post(self._finish, batch, outcome)
-            except RuntimeError:
-                return  # the event loop ended without closing the journal: nobody is left to tell
+            self.post(self._finish, batch, self._commit(batch))
+
+
+class _EventLoopEnded(Exception):
+    """The event loop ended without closing the lane: nobody is left to tell."""
 
 
 class _EventWaiter:

@@ -17,7 +17,7 @@ import anyio
 import anyio.to_thread
 import apsw
 
-from calliope.errors import CorruptJournalError, JournalClosedError
+from calliope.errors import JournalClosedError
 from calliope.stores.commit_lane import CommitLane
 from calliope.stores.page_checksums import VFS_NAME
 from calliope.stores.protocol import AppendRequest, Page, StoredSnapshot, StreamSummary
@@ -74,7 +74,7 @@ class SqliteStore:
         self._closed = False
         self._reading = anyio.CapacityLimiter(READERS_MAX)
         self._lane: CommitLane[AppendRequest | Write, object, Advance] = CommitLane(
-            writer.commit, self._announce, self._look_for_others
+            writer.commit, self._announce, self._look_for_others, self._close_connections
         )
 
     @classmethod
@@ -153,14 +153,17 @@ class SqliteStore:
         return cast(int, await self._write(delete))
 
     async def aclose(self) -> None:
-        """Finish what was accepted, then close all connections; closing twice does nothing."""
-        if self._closed:
-            return
+        """Finish what was accepted, then close all connections; closing twice, or in a fork, does nothing.
+
+        Cancellation stops the waiting, not the closing.
+        """
         self._closed = True
-        with anyio.CancelScope(shield=True):
+        if self._forks != _forks:
+            return  # all of it belongs to the other process
+        try:
             await self._lane.aclose()
+        finally:
             self.tail.close()
-            await anyio.to_thread.run_sync(self._close_connections)
 
     async def _write(self, write: Write) -> object:
         self._check_usable()
@@ -191,7 +194,7 @@ class SqliteStore:
             return POLL_IDLE_SECONDS
         try:
             advance = self._writer.poll()
-        except (apsw.Error, OSError, CorruptJournalError):
+        except Exception:
             return POLL_IDLE_SECONDS  # whoever reads or writes meets the error itself; the next look begins here again
         if advance.records or advance.jumped_to is not None:
             self._lane.post(partial(self._announce, advance))

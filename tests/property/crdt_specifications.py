@@ -6,12 +6,9 @@ without clears: `h` is what no clear has seen.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from itertools import pairwise
 from typing import Any
-
-from hypothesis import strategies as st
 
 from crdts.bounded_counter import BoundedCounter
 from crdts.counters import GCounter, PNCounter
@@ -22,42 +19,11 @@ from crdts.maps import ORMap
 from crdts.registers import LWWRegister, MVRegister
 from crdts.sequence import RGA
 from crdts.sets import GSet, ORSet, RWSet, TwoPhaseSet
-from crdts.testing import REFUSALS, Command, History, Issued, check_convergence
+from crdts.testing import Command, History, Issued
 from crdts.testing.rendering import rendered
 from crdts.text import Text
 
 Specification = Callable[[History], Any]
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A type under test, with what may be done to it and what must come of it."""
-
-    crdt_type: type[Any]
-    commands: Any
-    specification: Specification | None
-    refusals: tuple[type[Exception], ...] = ()
-
-    def check(self, *, crdt_type: type[Any] | None = None, **arguments: Any) -> None:
-        """Checks the type, or another one in its place."""
-        check_convergence(
-            crdt_type or self.crdt_type,
-            self.commands,
-            specification=self.specification,
-            refusals=(*REFUSALS, *self.refusals),
-            **arguments,
-        )
-
-
-def command(method: str, *arguments: Any) -> st.SearchStrategy[Command]:
-    """A strategy for commands of one method; `arguments` are the strategies of its arguments."""
-    return st.builds(Command, st.just(method), st.tuples(*arguments))
-
-
-clear = command("clear")
-amounts = st.integers(0, 5)
-# Equal numbers are one element: 1, True and 1.0 stand for each other in sets and as keys.
-elements = st.sampled_from(["x", "y", 1, True, 1.0, ("x", 1)])
 
 
 def elementwise(specification: Specification) -> Specification:
@@ -176,7 +142,7 @@ def or_map(h: History) -> Any:
         key, crdt_type, _ = update.args
         if not h.after(update, "remove", key):
             types[key] = min(crdt_type, types.get(key, crdt_type), key=lambda each: each.__name__)
-    expected = {key: SPECIFICATIONS[crdt_type](inside(h, key, crdt_type)) for key, crdt_type in types.items()}
+    expected = {key: IN_MAPS[crdt_type](inside(h, key, crdt_type)) for key, crdt_type in types.items()}
     if not any(map(callable, expected.values())):
         return expected
     return lambda value: value.keys() == expected.keys() and all(agrees(value[key], expected[key]) for key in value)
@@ -209,9 +175,8 @@ def sequence(h: History) -> Callable[[Any], bool]:
     """The surviving elements, each where somebody saw it, and nothing concurrent in what was typed together."""
     insertions = h.of("insert") + h.of("append")
     author = {element: each for each in insertions for element in inserted(each)}
-    deleted = {element for each in h.of("delete") for element in removed(each)}
     return lambda value: (
-        sorted(value) == sorted(author.keys() - deleted)
+        sorted(value) == sorted(elements_of(h))
         and all(in_order(value, [*before(each), *inserted(each), *after(each)]) for each in insertions)
         and not any(
             h.concurrent(author[stranger], author[one]) and h.concurrent(author[stranger], author[other])
@@ -220,6 +185,17 @@ def sequence(h: History) -> Callable[[Any], bool]:
             for stranger in between(value, one, other)
         )
     )
+
+
+def elements_of(h: History) -> set[Any]:
+    added = {element for each in h.of("insert") + h.of("append") for element in inserted(each)}
+    return added - {element for each in h.of("delete") for element in removed(each)}
+
+
+def sequence_in_map(h: History) -> Callable[[Any], bool]:
+    """A key that is removed leaves nothing behind, so what was concurrently inserted has lost what it stood beside."""
+    kept = h.uncleared()
+    return sequence(kept) if not h.of("clear") else lambda value: sorted(value) == sorted(elements_of(kept))
 
 
 def place(insertion: Issued) -> int:
@@ -259,51 +235,6 @@ def between(value: Sequence[Any], one: Any, other: Any) -> Sequence[Any]:
     return value[value.index(one) : value.index(other)] if one in value and other in value else []
 
 
-# commands
-
-
-def sequence_commands(replica: Any) -> st.SearchStrategy[Command]:
-    """Insertions of a new element at any place there is, and one where there is none; deletions likewise."""
-    number = replica.version[replica.replica_id] + 1
-    return rga_commands(len(replica.value), f"{replica.replica_id}{number}")
-
-
-@cache
-def rga_commands(size: int, new: str) -> st.SearchStrategy[Command]:
-    inserts = command("insert", st.integers(0, size + 1), st.just(new))
-    return st.one_of(inserts, inserts, command("append", st.just(new)), command("delete", st.integers(0, size)), clear)
-
-
-def text_commands(replica: Any) -> st.SearchStrategy[Command]:
-    """As for RGA, in runs; each replica has an alphabet of its own, 8 letters of it for each insertion."""
-    start = 0x4E00 + "abcdefghij".index(replica.replica_id) * 0x400 + replica.version[replica.replica_id] * 8
-    return run_commands(len(replica.value), start)
-
-
-@cache
-def run_commands(size: int, start: int) -> st.SearchStrategy[Command]:
-    new = st.integers(1, 4).map(lambda count: "".join(map(chr, range(start, start + count))))
-    inserts = command("insert", st.integers(0, size + 1), new)
-    return st.one_of(inserts, inserts, command("delete", st.integers(0, size), st.integers(1, 3)), clear)
-
-
-adds, removes = command("add", elements), command("remove", elements)
-timestamps = st.sampled_from([None, None, 0, 1, 5, 7])
-values = st.sampled_from(["x", "y", 1, True])
-
-
-inner_commands = {
-    PNCounter: st.one_of(command("increment", amounts), command("decrement", amounts)),
-    ORSet: st.one_of(adds, adds, removes),
-    MVRegister: command("assign", values),
-    DWFlag: st.one_of(command("enable"), command("disable")),
-}
-inner_commands[ORMap] = st.one_of(
-    *(command("update", st.just(each.__name__), st.just(each), inner_commands[each]) for each in (PNCounter, ORSet)),
-    command("remove", st.sampled_from(["PNCounter", "ORSet"])),
-)
-
-
 SPECIFICATIONS: dict[type[Any], Specification] = {
     GCounter: lambda h: g_counter(h.uncleared()),
     PNCounter: lambda h: pn_counter(h.uncleared()),
@@ -322,51 +253,4 @@ SPECIFICATIONS: dict[type[Any], Specification] = {
     Text: lambda h: sequence(h.uncleared()),
 }
 
-COMMANDS = {
-    GCounter: st.one_of(command("increment", amounts), command("increment"), clear),
-    PNCounter: st.one_of(command("increment", amounts), command("decrement", amounts), command("decrement"), clear),
-    BoundedCounter: st.one_of(
-        command("increment", amounts),
-        command("decrement", amounts),
-        command("transfer", amounts, st.sampled_from("abcz")),
-    ),
-    GSet: st.one_of(adds, adds, clear),
-    TwoPhaseSet: st.one_of(adds, adds, removes, clear),
-    ORSet: st.one_of(adds, adds, removes, clear),
-    RWSet: st.one_of(adds, adds, removes, clear),
-    EWFlag: st.one_of(command("enable"), command("disable"), clear),
-    DWFlag: st.one_of(command("enable"), command("disable"), clear),
-    LWWRegister: st.one_of(command("assign", values, timestamps), command("assign", values), clear),
-    MVRegister: st.one_of(command("assign", values), command("assign", values), clear),
-    LWWMap: st.one_of(
-        command("assign", st.sampled_from(["k", "l", 1, True]), values, timestamps),
-        command("assign", st.sampled_from(["k", "l", 1, True]), values),
-        command("remove", st.sampled_from(["k", "l", 1, True]), timestamps),
-        clear,
-    ),
-    ORMap: st.one_of(
-        *(command("update", st.just(each.__name__), st.just(each), inner) for each, inner in inner_commands.items()),
-        command("remove", st.sampled_from([each.__name__ for each in inner_commands])),
-        clear,
-    ),
-    RGA: sequence_commands,
-    Text: text_commands,
-}
-
-SUBJECTS = {
-    crdt_type.__name__: Subject(crdt_type, COMMANDS[crdt_type], specification)
-    for crdt_type, specification in SPECIFICATIONS.items()
-}
-SUBJECTS["BoundedCounter that is cleared"] = Subject(
-    BoundedCounter, st.one_of(COMMANDS[BoundedCounter], COMMANDS[BoundedCounter], clear), bounded_counter
-)
-SUBJECTS["ORMap of clashing types"] = Subject(
-    ORMap,
-    st.one_of(
-        *(command("update", st.just("k"), st.just(each), inner_commands[each]) for each in (PNCounter, ORSet)),
-        command("remove", st.just("k")),
-        clear,
-    ),
-    or_map,
-    refusals=(TypeError,),
-)
+IN_MAPS = {**SPECIFICATIONS, RGA: sequence_in_map, Text: sequence_in_map}

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from crdts.errors import CausalityError, MalformedOperationError
 from crdts.operation import Operation
-from crdts.testing import REFUSALS, Cluster
+from crdts.testing import Cluster
 from crdts.testing.rendering import rendered
 from crdts.testing.steps import Steps
-from tests.property.crdt_specifications import SUBJECTS
+from tests.property.crdt_subjects import SUBJECTS
 
 subjects = pytest.mark.parametrize("subject", SUBJECTS.values(), ids=SUBJECTS.keys())
-patiently = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+patiently = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 for_long = settings(patiently, max_examples=2000)
 
 # What a decoder may trip over, put in the place of anything in an honest message.
@@ -83,7 +83,7 @@ def changed(draw, plain):
 @st.composite
 def honest(draw, subject):
     """Three replicas after a few honest commands, some of them delivered."""
-    cluster = Cluster(subject.crdt_type, refusals=(*REFUSALS, *subject.refusals))
+    cluster = Cluster(subject.crdt_type, refusals=subject.refusals)
     steps = Steps(cluster, subject.commands, draw)
     for _ in range(draw(st.integers(1, 8))):
         steps.issue()

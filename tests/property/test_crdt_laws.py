@@ -2,14 +2,14 @@
 
 import pytest
 
-from tests.property.crdt_specifications import SUBJECTS, Subject
+from tests.property.crdt_subjects import SUBJECTS, Subject
 
 every_type = pytest.mark.parametrize("subject", SUBJECTS.values(), ids=SUBJECTS)
 
 
 @every_type
 def test_replicas_converge_to_what_the_specification_says(subject: Subject):
-    subject.check(max_examples=150)
+    subject.check(max_examples=100)
 
 
 @every_type

@@ -16,7 +16,7 @@ from crdts.sequence import RGA
 from crdts.sets import GSet, ORSet, RWSet, TwoPhaseSet
 from crdts.testing import Discrepancy
 from crdts.text import Text
-from tests.property.crdt_specifications import SUBJECTS
+from tests.property.crdt_subjects import SUBJECTS
 
 
 class AddingGCounter(GCounter):
@@ -219,7 +219,7 @@ MUTANTS = {
     UntimedLWWRegister: 11,
     LastComeLWWRegister: 4,
     SingleMVRegister: 4,
-    HastyMVRegister: 7,
+    HastyMVRegister: 9,
     GreedyLWWMap: 4,
     GreedyORMap: 4,
     HauntedORMap: 6,

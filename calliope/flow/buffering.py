@@ -66,6 +66,7 @@ class BufferInlet(Generic[T]):
     async def aclose(self) -> None:
         """Close what is upstream; elements that are held are dropped."""
         self._held.clear()
+        self._error = None
         await self._pump.aclose()
 
 

@@ -125,7 +125,7 @@ def _start_closing(close: Callable[[], Awaitable[None]]) -> None:
 
 def _start_eagerly(loop: asyncio.AbstractEventLoop, close: Callable[[], Awaitable[None]]) -> None:
     context, closing, current = copy_context(), _Started(_logged(close)), asyncio.current_task(loop)
-    task = loop.create_task(closing.rest(), context=context)
+    task = asyncio.Task(closing.rest(), loop=loop, context=context)  # by no factory: an eager one would start it
     _tasks.add(task)
     task.add_done_callback(_tasks.discard)
     if current is not None:

@@ -101,7 +101,7 @@ class FusedInlet(Generic[T]):
     async def aclose(self) -> None:
         """Close what is upstream; results not drawn yet are never computed."""
         self._ended = True
-        self._pending = None
+        self._pending = self._error = None
         await self._upstream.aclose()
 
 

@@ -73,7 +73,7 @@ class GroupingInlet(Generic[K, T]):
         self._arrived: deque[T] = deque()
         self._wanted = 0
         self._next: GroupInlet[K, T] | None = None  # where the first of those that have arrived belongs
-        self._error: Exception | None = None
+        self._error: BaseException | None = None
         self._signal = Signal()
         self._pump = Pump(upstream, self._changed)
 
@@ -142,8 +142,9 @@ class GroupingInlet(Generic[K, T]):
 
     async def aclose(self) -> None:
         """Close what is upstream; groups keep what they hold, and fail after it unless everything had come."""
-        if not self._pump.finished or self._arrived:
-            self._error = self._error or StreamClosedError("the stream that this group belongs to has been closed")
+        if self._error is None and (self._arrived or not self._pump.finished):
+            self._error = StreamClosedError("the stream that this group belongs to has been closed")
+        self._error = self._error or self._pump.error
         self._arrived.clear()
         for group in self._groups.values():
             group.signal.set()

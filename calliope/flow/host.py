@@ -50,7 +50,8 @@ class Background(Protocol):
 
 class _AsyncioTask:
     def __init__(self, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        self._task = asyncio.get_running_loop().create_task(function())
+        # Not by the loop's task factory: an eager one would run the function before its owner knows the task.
+        self._task = asyncio.Task(function(), loop=asyncio.get_running_loop())
 
     def cancel(self) -> None:
         self._task.cancel()

@@ -12,6 +12,8 @@ Rules that every inlet keeps and every consumer may rely on:
 * One pull at a time. After a pull has raised or was cancelled, only `aclose` makes sense.
 * `aclose()` closes everything upstream. It may be called more than once, and never while a pull is under way.
 * An element that was computed before an error is handed out before the error is raised.
+* A closed inlet keeps no error. An error refers to frames by its traceback, and these to what waits for the
+  inlet, up to the iterator of an `async for`, which would then not be dropped at a `break`.
 """
 
 import sys

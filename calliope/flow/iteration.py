@@ -58,6 +58,8 @@ class SourceIterator(AsyncIterator[T], Generic[T]):
             chunk = await self._inlet.pull(demand)
         except BaseException as error:
             await self._close_after(error)
+            if isinstance(error, StopAsyncIteration):  # it would end the loop in silence
+                raise RuntimeError("a function given to a stage raised StopAsyncIteration") from error
             raise
         if not chunk:
             await self.aclose()

@@ -1,6 +1,15 @@
 """Inlets that have nothing upstream: the elements of iterables, of async iterables, of foreign inlets."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterable, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+    Sequence,
+)
 from inspect import isawaitable
 from itertools import chain, islice
 from typing import Any, Generic, Never, TypeVar
@@ -14,27 +23,31 @@ S = TypeVar("S")
 
 
 class IterableInlet(Generic[T]):
-    """Hands over the elements of an iterator; a generator is closed with it.
+    """Hands over the elements of an iterable; a generator is closed with it.
 
     Synchronous stages right behind it read it lazily (`read`), so that not one element more is asked of the
-    iterator than they use; everybody else pulls lists.
+    iterable than they use; everybody else pulls lists.
     """
 
-    def __init__(self, elements: Iterable[T]) -> None:
-        self._iterator = iter(elements)
-        self._elements = chain(self._iterator, iter(self._end, None))
+    def __init__(self, iterable: Iterable[T]) -> None:
+        self._iterable = iterable
+        self._iterator: Iterator[T] | None = None
+        self._elements: Iterator[T] = iter(())
         self._error: BaseException | None = None
         self._ended = False
-
-    def _end(self) -> None:
-        self._ended = True
 
     async def read(self, limit: int) -> Iterable[T]:
         """Return an iterator over at most `limit` elements, computed as they are read; `()` at the end."""
         if self._ended:
             return ()
         await give_way()
+        if self._iterator is None:
+            self._iterator = iter(self._iterable)
+            self._elements = chain(self._iterator, iter(self._end, None))
         return islice(self._elements, min(limit, CHUNK))
+
+    def _end(self) -> None:
+        self._ended = True
 
     async def pull(self, limit: int) -> Sequence[T]:
         """Return the next elements, at most `limit`; those before an error come before the error."""
@@ -51,17 +64,18 @@ class IterableInlet(Generic[T]):
 
     async def aclose(self) -> None:
         """Close the iterator if it is a generator: its `finally` blocks run now."""
-        self._ended = True
-        if isinstance(self._iterator, Generator):
-            self._iterator.close()
+        self._ended, self._error = True, None
+        iterator = self._iterable if self._iterator is None else self._iterator
+        if isinstance(iterator, Generator):
+            iterator.close()
 
 
-class AsyncIteratorInlet(Generic[T]):
-    """Hands over the elements of an async iterator one by one: whether the next one waits is unknown."""
+class AsyncIterableInlet(Generic[T]):
+    """Hands over the elements of an async iterable one by one: whether the next one waits is unknown."""
 
-    def __init__(self, iterator: AsyncIterator[T]) -> None:
-        self._iterator = iterator
-        self._next = iterator.__anext__
+    def __init__(self, iterable: AsyncIterable[T]) -> None:
+        self._iterable = iterable
+        self._iterator: AsyncIterator[T] | None = None
         self._count = 0
         self._ended = False
 
@@ -69,45 +83,67 @@ class AsyncIteratorInlet(Generic[T]):
         """Return the next element, alone."""
         if self._ended:
             return ()
+        if self._iterator is None:
+            self._iterator = aiter(self._iterable)
         self._count += 1
-        if not self._count & 15:
+        if not self._count % 16:
             await give_way()
         try:
-            return (await self._next(),)
+            return (await anext(self._iterator),)
         except StopAsyncIteration:
             self._ended = True
             return ()
 
     async def aclose(self) -> None:
-        """Close the iterator if it is a generator: its `finally` blocks run now."""
+        """Close the iterator if it is a generator, or was made for this run: its `finally` blocks run now."""
         self._ended = True
-        if isinstance(self._iterator, AsyncGenerator):
-            await foreign(self._iterator.aclose)
+        iterator = self._iterable if self._iterator is None else self._iterator
+        if isinstance(iterator, AsyncGenerator) or (iterator is not self._iterable and hasattr(iterator, "aclose")):
+            await foreign(iterator.aclose)
 
 
 class ForeignInlet(Generic[T]):
-    """Holds an inlet that is not ours to the rules: no pull after the end, closed once, fair to other tasks."""
+    """Holds an inlet that is not ours to the rules, whatever it does.
 
-    def __init__(self, inlet: Inlet[T]) -> None:
-        self._inlet = inlet
+    It is opened by the first pull and closed once; it is not pulled again after its end; elements beyond the
+    limit, the rest of a page, are kept for the next pull; other tasks get their turn.
+    """
+
+    def __init__(self, open: Callable[[], Inlet[T]]) -> None:  # noqa: A002 - the verb of the domain
+        self._open = open
+        self._inlet: Inlet[T] | None = None
+        self._page: Sequence[T] = ()
+        self._used = 0
         self._ended = False
-        self._closed = False
 
     async def pull(self, limit: int) -> Sequence[T]:
-        """Return what the inlet returns."""
+        """Return what the inlet returns, or what was left of that."""
+        if self._used == len(self._page):
+            self._page, self._used = await self._pull(limit), 0
+        if not self._used and len(self._page) <= limit:
+            page, self._page = self._page, ()
+            return page
+        chunk = self._page[self._used : self._used + limit]
+        self._used += len(chunk)
+        return chunk
+
+    async def _pull(self, limit: int) -> Sequence[T]:
         if self._ended:
             return ()
         await give_way()
-        chunk = await self._inlet.pull(limit)
-        self._ended = not chunk
-        return chunk
+        if self._inlet is None:
+            self._inlet = self._open()
+        page = await self._inlet.pull(limit)
+        self._ended = not page
+        return page
 
     async def aclose(self) -> None:
-        """Close the inlet, the first time."""
+        """Close the inlet, if it was opened, the first time."""
         self._ended = True
-        if not self._closed:
-            self._closed = True
-            await foreign(self._inlet.aclose)
+        self._page, self._used = (), 0
+        inlet, self._inlet = self._inlet, None
+        if inlet is not None:
+            await foreign(inlet.aclose)
 
 
 class FailedInlet:
@@ -117,11 +153,12 @@ class FailedInlet:
         self._error = error
 
     async def pull(self, limit: int) -> Sequence[Never]:
-        """Raise the error, with a traceback of this run only."""
-        raise self._error.with_traceback(None)
+        """Raise the error."""
+        raise self._error
 
     async def aclose(self) -> None:
-        """Do nothing."""
+        """Forget this run: the error is the recipe's, and must not keep its frames alive."""
+        self._error.__traceback__ = None
 
 
 class UnfoldInlet(Generic[S, T]):
@@ -161,4 +198,4 @@ class UnfoldInlet(Generic[S, T]):
 
     async def aclose(self) -> None:
         """Grow no further element."""
-        self._ended = True
+        self._ended, self._error = True, None

@@ -52,6 +52,10 @@ class _Call(Generic[U]):
             raise self._error
         return self._results[0]
 
+    def forget(self) -> None:
+        """Keep no error: see the rules of `inlet`."""
+        self._error = None
+
 
 class ParallelInlet(Generic[T, U]):
     """Calls a function with every element, at most `parallelism` calls at a time.
@@ -118,6 +122,8 @@ class ParallelInlet(Generic[T, U]):
     async def aclose(self) -> None:
         """Cancel the calls that are under way and close what is upstream."""
         await host.end(*(call.task for call in self._calls))
+        for call in self._calls:
+            call.forget()
         self._calls.clear()
         self._line.clear()
         await close(self._pump)

@@ -49,6 +49,9 @@ class Run(Generic[R]):
         self._error: BaseException | None = None
         self._error_is_known = False
         self._listeners = 0
+        self._disposing = False
+        self._ended = anyio.Event()
+        self._block = anyio.CancelScope()
 
     @property
     def done(self) -> bool:
@@ -74,14 +77,14 @@ class Run(Generic[R]):
         raise RunDisposedError
 
     async def __aenter__(self) -> "Run[R]":
-        self._ended = anyio.Event()
-        self._block = anyio.CancelScope().__enter__()
+        self._block.__enter__()
         self._task = host.start(self._main)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool:
+        self._disposing = True
         try:
             await host.end(self._task)
         finally:
@@ -94,9 +97,9 @@ class Run(Generic[R]):
     async def _main(self) -> None:
         try:
             self._results.append(await self._flow())
-        except anyio.get_cancelled_exc_class():
-            raise
         except BaseException as error:
+            if self._disposing and isinstance(error, anyio.get_cancelled_exc_class()):
+                raise
             self._error = error
             if not self._listeners:
                 self._block.cancel()

@@ -69,7 +69,7 @@ class Pump(Generic[T]):
         self._stopped = False
         self._closed = False
         self._ended = False
-        self._error: BaseException | None = None
+        self.error: BaseException | None = None
         self._closing_error: BaseException | None = None
 
     @property
@@ -84,8 +84,8 @@ class Pump(Generic[T]):
 
     def check(self) -> None:
         """Raise the error that upstream ended with, once the elements before it have been taken."""
-        if self._error is not None and not self._chunk:
-            raise self._error
+        if self.error is not None and not self._chunk:
+            raise self.error
 
     def request(self, limit: int) -> None:
         """Start a pull, unless one is under way, its elements have not all been taken, or all has ended."""
@@ -112,7 +112,7 @@ class Pump(Generic[T]):
                     await self._wake.wait()
         except anyio.get_cancelled_exc_class() as error:
             if not self._stopped:
-                self._error = error
+                self.error = error
             raise
         except BaseException as error:
             self._record(error)
@@ -143,7 +143,7 @@ class Pump(Generic[T]):
         if self._stopped:
             self._closing_error = self._closing_error or error
         else:
-            self._error = self._error or error
+            self.error = self.error or error
 
     async def _close(self) -> None:
         if not self._closed:
@@ -156,7 +156,7 @@ class Pump(Generic[T]):
         By hand, the inlet is closed here if it is not being pulled, and otherwise by the task that pulls it.
         """
         self._stopped = True
-        self._chunk = ()
+        self._chunk, self.error = (), None
         self._wake.set()
         if self._task is None or (is_by_hand() and not self._pulling):
             await self._close()

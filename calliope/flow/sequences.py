@@ -135,7 +135,7 @@ class FlattenInlet(Generic[T]):
 
     async def aclose(self) -> None:
         """Close the current inner stream and what is upstream."""
-        self._outer = iter(())
+        self._outer, self._error = iter(()), None
         try:
             await self._close_inner()
         finally:
@@ -165,7 +165,7 @@ class RecoverInlet(Generic[T]):
             await close(self._inlet)
             self._errors = ()
             self._inlet = inlet_of(self._function(error))
-            return await self._inlet.pull(limit)
+        return await self._inlet.pull(limit)
 
     async def aclose(self) -> None:
         """Close the current stream."""

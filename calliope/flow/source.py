@@ -23,7 +23,7 @@ from calliope.flow.buffering import Overflow
 from calliope.flow.clock import LOOP_CLOCK, Clock, check_clock
 from calliope.flow.inlet import CHUNK, Inlet, Stage
 from calliope.flow.iteration import SourceIterator
-from calliope.flow.origins import AsyncIteratorInlet, FailedInlet, ForeignInlet, IterableInlet, UnfoldInlet
+from calliope.flow.origins import AsyncIterableInlet, FailedInlet, ForeignInlet, IterableInlet, UnfoldInlet
 from calliope.flow.pipeline import Pipeline, Run
 from calliope.flow.queues import Queue, QueueInlet
 from calliope.flow.retrying import Backoff
@@ -56,7 +56,11 @@ class Source(Generic[T_co]):
     """
 
     def __init__(self, open: Callable[[], Inlet[T_co]]) -> None:  # noqa: A002 - the verb of the domain
-        self.open = open
+        self._open = open
+
+    def open(self) -> Inlet[T_co]:
+        """Open one run of the recipe; who opens it closes it."""
+        return self._open()
 
     def _then(self, stage: Stage) -> "Source[Any]":
         return Source(stage(self.open))
@@ -106,13 +110,16 @@ class Source(Generic[T_co]):
     def from_async(elements: AsyncIterable[T]) -> "Source[T]":
         """Hand out the elements of an async iterable; an async generator can be run once, and is closed."""
         check_async_iterable("elements", elements)
-        return Source(lambda: AsyncIteratorInlet(aiter(elements)))
+        return Source(lambda: AsyncIterableInlet(elements))
 
     @staticmethod
     def from_inlet(open: Callable[[], Inlet[T]]) -> "Source[T]":  # noqa: A002 - the verb of the domain
-        """Pull an inlet, which every run opens anew: the way in for whatever hands out whole pages."""
+        """Pull an inlet, which every run opens anew: the way in for whatever hands out whole pages.
+
+        An inlet of this kind may return more than it was asked for: the rest of a page waits for the next pull.
+        """
         check_callable("open", open)
-        return Source(lambda: ForeignInlet(open()))
+        return Source(lambda: ForeignInlet(open))
 
     @staticmethod
     def unfold(

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterable, Callable, Iterable
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from calliope.flow.inlet import Inlet, Open, Stage
-from calliope.flow.origins import AsyncIteratorInlet, IterableInlet
+from calliope.flow.origins import AsyncIterableInlet, IterableInlet
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -16,8 +16,7 @@ T_contra = TypeVar("T_contra", contravariant=True)
 class Recipe(Protocol[T_co]):
     """What can be opened: a `Source`."""
 
-    @property
-    def open(self) -> Callable[[], Inlet[T_co]]:
+    def open(self) -> Inlet[T_co]:
         """Open one run; who opens it closes it."""
         ...
 
@@ -64,7 +63,7 @@ def inlet_of(elements: Any) -> Inlet[Any]:
     if isinstance(elements, Iterable):
         return IterableInlet(elements)
     if isinstance(elements, AsyncIterable):
-        return AsyncIteratorInlet(aiter(elements))
+        return AsyncIterableInlet(elements)
     raise TypeError(f"expected a Source, an iterable or an async iterable, not {elements!r}")
 
 

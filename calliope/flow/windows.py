@@ -62,15 +62,17 @@ class BatchInlet(Generic[T]):
 
     async def pull(self, limit: int) -> Sequence[list[T]]:
         """Return the batches that are full, or the rest at the end."""
-        wanted = EVERYTHING if limit == EVERYTHING else limit * self._n
         while len(self._held) < self._n and not self._ended:
             try:
-                chunk = await self._upstream.pull(wanted - len(self._held))
+                chunk = await self._upstream.pull(self._demand(limit))
             except Exception as error:
                 self._error, chunk = error, ()
             self._ended = not chunk
             self._held += chunk
         return self._full() or self._rest()
+
+    def _demand(self, limit: int) -> int:
+        return EVERYTHING if limit > EVERYTHING // self._n else limit * self._n - len(self._held)
 
     def _full(self) -> list[list[T]]:
         end = len(self._held) - len(self._held) % self._n
@@ -86,7 +88,7 @@ class BatchInlet(Generic[T]):
 
     async def aclose(self) -> None:
         """Close what is upstream."""
-        self._ended = True
+        self._ended, self._error = True, None
         self._held = []
         await self._upstream.aclose()
 

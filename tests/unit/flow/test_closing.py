@@ -1,6 +1,7 @@
 """Whatever ends a run, every stage upstream is closed before the run returns."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing
 from typing import Any
@@ -142,6 +143,35 @@ async def test_nothing_is_opened_before_a_run(stage: Pipeline) -> None:
     assert probe.opened == 0
 
 
+RECOVERED: dict[str, Callable[[Source[Any]], Source[Any]]] = {
+    "map": lambda source: source.map(lambda x: 1 // x),
+    "flat_map": lambda source: source.flat_map(lambda x: [1 // x]),
+    "batch": lambda source: source.map(lambda x: 1 // x).batch(1),
+    "buffer": lambda source: source.map(lambda x: 1 // x).buffer(2),
+    "map_async": lambda source: source.map_async(_fail, 2),
+    "failed": lambda source: Source.failed(ZeroDivisionError()),
+    "unfold": lambda source: Source.unfold(0, lambda x: 1 // x),
+}
+
+
+@pytest.mark.parametrize("name", RECOVERED)
+async def test_an_error_that_was_recovered_from_does_not_keep_a_loop_alive_that_was_left(
+    name: str, live: Probe
+) -> None:
+    gc.disable()
+    try:
+        async for _ in RECOVERED[name](Source.of(0)).recover(lambda error: live.source):
+            break
+        await settle()
+        assert live.closed == 1
+    finally:
+        gc.enable()
+
+
+async def _fail(_: Any) -> None:
+    raise ZeroDivisionError
+
+
 async def test_generators_are_closed_before_the_statement_after_a_break() -> None:
     log: list[str] = []
 
@@ -208,6 +238,15 @@ async def test_an_iterator_has_ended_once_an_error_came_out_of_it() -> None:
         await anext(iterator)
 
 
+async def test_an_element_function_that_raises_stop_async_iteration_does_not_end_a_loop_in_silence() -> None:
+    def stop(_: Any) -> None:
+        raise StopAsyncIteration
+
+    with pytest.raises(RuntimeError, match="StopAsyncIteration"):
+        async for _ in Source.of(1).map(stop):
+            pass
+
+
 async def test_two_tasks_cannot_wait_for_one_iterator() -> None:
     iterator = aiter(Probe((), stalls=True).source)
     async with anyio.create_task_group() as tasks:
@@ -257,3 +296,116 @@ async def test_an_error_of_closing_after_a_break_is_logged(caplog: pytest.LogCap
         break
     await settle()
     assert "could not be closed" in caplog.text
+
+
+async def test_whatever_leaves_a_loop_closes_upstream(stage: Pipeline, live: Probe, other: Probe) -> None:
+    async def leave_by_return() -> None:
+        async for _ in stage(live.source, other.source):
+            return
+
+    async def leave_by_error() -> None:
+        async for _ in stage(live.source, other.source):
+            raise LookupError
+
+    await leave_by_return()
+    with pytest.raises(LookupError):
+        await leave_by_error()
+    await settle()
+    assert (live.opened, live.closed) == (2, 2)
+
+
+async def test_a_caller_may_be_cancelled_at_any_step(stage: Pipeline, live: Probe, other: Probe) -> None:
+    for steps in range(20):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(stage(live.source, other.source).run_drain)
+            for _ in range(steps):
+                await anyio.lowlevel.checkpoint()
+            tasks.cancel_scope.cancel()
+        assert live.is_closed
+        assert other.is_closed
+
+
+async def test_a_cancelled_asyncio_task_is_done_when_upstream_is_closed(
+    stage: Pipeline, live: Probe, other: Probe, anyio_backend: str
+) -> None:
+    if anyio_backend == "trio":
+        return  # which knows no cancelled tasks, only scopes
+    for steps in range(20):
+        task = asyncio.ensure_future(stage(live.source, other.source).run_drain())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert live.is_closed
+        assert other.is_closed
+
+
+async def test_what_a_loop_that_was_left_waits_for_has_a_task_of_its_own(anyio_backend: str) -> None:
+    if anyio_backend == "trio":
+        return  # where all of it is done in a task of its own
+    tasks: list[Any] = []
+
+    async def numbers() -> AsyncIterator[int]:
+        try:
+            yield 1
+            yield 2
+        finally:
+            tasks.append(asyncio.current_task())
+            async with asyncio.timeout(60):
+                await asyncio.sleep(0)
+            tasks.append(asyncio.current_task())
+
+    async for _ in Source.from_async(numbers()):
+        break
+    assert len(tasks) == 1
+    await settle()
+    assert len(tasks) == 2
+    assert tasks[0] is tasks[1]
+    assert tasks[0] is not asyncio.current_task()
+
+
+def test_an_iterator_that_outlives_its_event_loop_still_closes_what_needs_no_loop(anyio_backend: str) -> None:
+    log: list[str] = []
+
+    def numbers() -> Iterator[int]:
+        try:
+            yield from range(10)
+        finally:
+            log.append("closed")
+
+    async def leak() -> Any:
+        iterator = aiter(Source.from_iterable(numbers()))
+        await anext(iterator)
+        return iterator
+
+    iterator = anyio.run(leak, backend=anyio_backend)
+    assert log == []
+    del iterator
+    gc.collect()  # trio keeps what its main task returned for a while
+    assert log == ["closed"]
+
+
+async def test_an_iterator_may_be_dropped_in_another_thread(live: Probe) -> None:
+    dropped = [aiter(live.source)]
+    await anext(dropped[0])
+    await anyio.to_thread.run_sync(dropped.clear)
+    while not live.closed:
+        await anyio.lowlevel.checkpoint()
+
+
+async def test_streams_work_under_a_task_factory_that_starts_tasks_at_once(
+    stage: Pipeline, live: Probe, other: Probe, anyio_backend: str
+) -> None:
+    if anyio_backend == "trio" or not hasattr(asyncio, "eager_task_factory"):
+        return  # Python 3.12 has it
+    loop = asyncio.get_running_loop()
+    loop.set_task_factory(asyncio.eager_task_factory)
+    try:
+        await stage(live.source, other.source).run_first()
+        async for _ in stage(live.source, other.source):
+            break
+        await settle()
+    finally:
+        loop.set_task_factory(None)
+    assert (live.opened, live.closed) == (2, 2)

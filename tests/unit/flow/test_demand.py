@@ -89,6 +89,13 @@ async def test_iteration_asks_for_more_and_more() -> None:
     assert probe.demands == demands
 
 
+async def test_a_demand_for_everything_stays_one_through_every_stage() -> None:
+    for stage in (lambda s: s.batch(3).batch(3), lambda s: s.drop(2).batch(7), lambda s: s.flat_map(lambda x: [x])):
+        probe = Probe(range(100), chunk=5)
+        await stage(probe.source).run_drain()
+        assert set(probe.demands[3:]) == {EVERYTHING}
+
+
 async def test_leaving_an_iteration_has_computed_at_most_twice_what_was_used() -> None:
     for used in (1, 2, 3, 7, 100, 255):
         probe = Probe(range(1_000))

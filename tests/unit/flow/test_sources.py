@@ -118,6 +118,58 @@ async def test_an_inlet_is_pulled_for_its_own_pages() -> None:
     assert [pages.closed for pages in opened] == [1, 1]
 
 
+async def test_an_inlet_may_return_whole_pages_whatever_the_demand() -> None:
+    class Pages:
+        def __init__(self) -> None:
+            self.pages = [[1, 2, 3, 4, 5], [6], []]
+
+        async def pull(self, limit: int) -> Sequence[int]:
+            return self.pages.pop(0)
+
+        async def aclose(self) -> None: ...
+
+    source = Source.from_inlet(Pages)
+    assert await source.take(3).run_collect() == [1, 2, 3]
+    assert await source.take(6).run_collect() == [1, 2, 3, 4, 5, 6]
+    assert [x async for x in source] == [1, 2, 3, 4, 5, 6]
+
+
+async def test_nothing_is_asked_of_an_origin_before_the_first_pull() -> None:
+    class Untouchable:
+        def __iter__(self):
+            raise AssertionError
+
+        def __aiter__(self):
+            raise AssertionError
+
+    thing = Untouchable()
+    for source in (Source.from_iterable(thing), Source.from_async(thing), Source.from_inlet(thing.__iter__)):
+        assert await source.take(0).run_collect() == []
+        with pytest.raises(AssertionError):
+            await source.run_drain()
+
+
+async def test_an_iterator_made_for_a_run_is_closed_with_it_and_one_that_was_there_is_not() -> None:
+    closed: list[str] = []
+
+    class Numbers:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def __aiter__(self) -> "Numbers":
+            return Numbers("made for the run") if self.name == "iterable" else self
+
+        async def __anext__(self) -> int:
+            return 1
+
+        async def aclose(self) -> None:
+            closed.append(self.name)
+
+    await Source.from_async(Numbers("iterable")).run_first()
+    await Source.from_async(Numbers("was there")).run_first()
+    assert closed == ["made for the run"]
+
+
 async def test_an_inlet_is_not_pulled_again_after_its_end() -> None:
     class Once:
         ended = False

@@ -52,27 +52,21 @@ async def export_csv(
     """Write records as CSV; return how many.
 
     The records are read twice, as the first line must name every field that any of them has. So the source must end,
-    and yield the same again.
+    and yield the same again; what it yields beyond that is left out.
 
     Raises:
         ExportError: an event's fields and the columns have a name in common.
     """
-    header = await _header(records, columns)
-    writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
-    writer.writerow(header)
-    written = 0
-    async for record in records:
-        row = _row(record, columns)
-        writer.writerow([_cell(row.get(name)) for name in header])
-        written += 1
-    return written
-
-
-async def _header(records: Source[Record], columns: Columns) -> list[str]:
-    names = dict.fromkeys(columns.required)
+    names, count = dict.fromkeys(columns.required), 0
     async for record in records:
         names.update(dict.fromkeys(_fields(record)))
-    return list(names)
+        count += 1
+    writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
+    writer.writerow(names)
+    async for record in records.take(count):
+        row = _row(record, columns)
+        writer.writerow([_cell(row.get(name)) for name in names])
+    return count
 
 
 def _row(record: Record, columns: Columns) -> dict[str, Any]:

@@ -8,6 +8,10 @@
 
 So whatever ends an import, what was written is a part of the log with the order of each stream kept, and importing
 the log again adds exactly the rest.
+
+If somebody else writes to the same stream at that very moment, an expected version may be met by chance. Then rows of
+that stream may change places, none is lost or doubled, and the import ends with `ExpectedVersionError`, as a row that
+was to come before them fails.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence

@@ -14,8 +14,8 @@ import nbformat
 from nbclient import NotebookClient
 notebook = nbformat.read(sys.argv[1], as_version=4)
 NotebookClient(notebook, timeout=240, kernel_name="python3").execute()
-pictures = [output for cell in notebook.cells for output in cell.get("outputs", []) if "image/png" in output.get("data", {})]
-print(len(pictures))
+outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+print(len([output for output in outputs if "image/png" in output.get("data", {})]))
 """
 
 

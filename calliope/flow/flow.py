@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Hashable
 from random import random
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, TypeVar, overload
 
 from calliope.flow.buffering import Overflow
 from calliope.flow.clock import LOOP_CLOCK, Clock
@@ -29,7 +29,7 @@ def _unchanged(source: Source[C]) -> Source[C]:
     return source
 
 
-class Flow(Generic[A_contra, B_co]):
+class Flow(Pipe[A_contra, B_co]):
     """Stages, to be put behind a source (`source.via(flow)`), another flow, or in front of a sink.
 
     `Flow[int, int]()` changes nothing; its stages are those of `Source`, and do what they do there.

@@ -1,7 +1,8 @@
 """group_by: one stream becomes a stream of streams, one for each key."""
 
-from collections import deque
-from collections.abc import Callable, Hashable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
 from calliope.flow.arguments import check_callable, check_count
@@ -23,7 +24,6 @@ class GroupInlet(Generic[K, T]):
         self.key = key
         self.signal = Signal()
         self.held: deque[T] = deque()
-        self.wanted = 0
         self.closed = False
 
     def open(self) -> "GroupInlet[K, T]":
@@ -35,25 +35,25 @@ class GroupInlet(Generic[K, T]):
 
     async def pull(self, limit: int) -> Sequence[T]:
         """Return what has come for this key."""
-        self.wanted = limit
-        return await offered(self.signal, self._offer, limit)
+        with self._grouping.wanting(limit):
+            chunk = await offered(self.signal, self._offer, limit)
+        self._grouping.advance()
+        return chunk
 
     def _offer(self, limit: int) -> Sequence[T] | None:
         if self.closed:
             return ()
-        chunk = taken(self.held, limit)
-        if chunk:
-            self.wanted = 0
-        elif self._grouping.finished:
+        if self.held:
+            return taken(self.held, limit)
+        if self._grouping.finished:
             return ()
         self._grouping.advance()
-        return chunk or None
+        return None if not self.held else taken(self.held, limit)
 
     async def aclose(self) -> None:
         """Leave the elements of this key that are still to come to be dropped."""
         self.closed = True
         self.held.clear()
-        self.wanted = 0
         self._grouping.advance()
 
 
@@ -61,7 +61,8 @@ class GroupingInlet(Generic[K, T]):
     """Hands over the groups as their keys turn up; pulling it or any group pulls upstream.
 
     A group holds at most `buffer` elements that have not been taken. While the next element belongs to a
-    group that is full, nothing moves. At most `max_groups` keys may turn up.
+    group that is full, nothing moves. At most `max_groups` keys may turn up. What one element costs does not
+    depend on how many groups there are.
     """
 
     def __init__(self, upstream: Inlet[T], key: Callable[[T], K], max_groups: int, buffer: int) -> None:
@@ -71,46 +72,64 @@ class GroupingInlet(Generic[K, T]):
         self._groups: dict[K, GroupInlet[K, T]] = {}
         self._new: deque[GroupInlet[K, T]] = deque()
         self._arrived: deque[T] = deque()
-        self._wanted = 0
         self._next: GroupInlet[K, T] | None = None  # where the first of those that have arrived belongs
+        self._wants: Counter[int] = Counter()  # how many wait for how much
         self._error: BaseException | None = None
+        self._end_is_known = False
         self._signal = Signal()
         self._pump = Pump(upstream, self._changed)
 
     @property
     def finished(self) -> bool:
         """Whether all elements are with their groups and no more will come; raises what the stream failed with."""
-        if self._arrived and self._error is None:
-            return False
         if self._error is not None:
             raise self._error
+        if self._arrived:
+            return False
         self._pump.check()
         return self._pump.finished
 
+    @contextmanager
+    def wanting(self, limit: int) -> Iterator[None]:
+        """Count somebody among those who wait for elements."""
+        self._wants[limit] += 1
+        try:
+            yield
+        finally:
+            self._wants[limit] -= 1
+            if not self._wants[limit]:
+                del self._wants[limit]
+
     async def pull(self, limit: int) -> Sequence[GroupInlet[K, T]]:
         """Return the groups whose keys have turned up."""
-        self._wanted = limit
-        return await offered(self._signal, self._offer, limit)
+        with self.wanting(limit):
+            groups = await offered(self._signal, self._offer, limit)
+        self.advance()
+        return groups
 
     def _offer(self, limit: int) -> Sequence[GroupInlet[K, T]] | None:
-        groups = taken(self._new, limit)
-        if groups:
-            self._wanted = 0
-        elif self.finished:
-            return ()
-        self.advance()
-        return groups or None
+        if not self._new:
+            if self.finished:
+                return ()
+            self.advance()
+        return taken(self._new, limit) or None
 
     def advance(self) -> None:
         """Move elements to their groups; when there are none, pull for whoever waits."""
         self._distribute()
-        wanted = max(self._wanted, *(group.wanted for group in self._groups.values()), 0)
-        if wanted and not self._arrived and self._error is None:
-            self._pump.request(min(wanted, CHUNK))
+        self._announce_end()
+        if self._wants and not self._arrived and self._error is None:
+            self._pump.request(min(max(self._wants), CHUNK))
 
     def _changed(self) -> None:
         self._arrived.extend(self._pump.take(self._pump.waiting))
         self.advance()
+
+    def _announce_end(self) -> None:
+        has_ended = self._error is not None or (self._pump.finished and not self._arrived)
+        if not has_ended or self._end_is_known:
+            return
+        self._end_is_known = True
         self._signal.set()
         for group in self._groups.values():
             group.signal.set()
@@ -146,8 +165,7 @@ class GroupingInlet(Generic[K, T]):
             self._error = StreamClosedError("the stream that this group belongs to has been closed")
         self._error = self._error or self._pump.error
         self._arrived.clear()
-        for group in self._groups.values():
-            group.signal.set()
+        self._announce_end()
         await self._pump.aclose()
 
 

@@ -13,7 +13,7 @@ T = TypeVar("T")
 class SourceIterator(AsyncIterator[T], Generic[T]):
     """Iterates over one run of a source, element by element.
 
-    Its demand grows (1, 2, 4 … elements at a time, everything after 256), so that leaving early has
+    Its demand grows (1, 2, 4 … elements at a time, everything after 512), so that leaving early has
     computed at most about twice what was used. Leaving the loop drops the iterator, which closes everything
     upstream. Whoever keeps it may go on iterating, and calls `aclose()` in the end (`contextlib.aclosing`).
     Like an async generator, it has ended once an error or a cancellation came out of it.

@@ -1,5 +1,6 @@
 """Several streams into one: merge takes what comes first, zip takes one of each."""
 
+from collections import deque
 from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
@@ -16,31 +17,58 @@ class MergeInlet(Generic[T]):
 
     All inlets are asked for the whole demand, because nobody knows which one answers, so each may be up to
     one chunk ahead of what is used. The first error ends the stream, after the elements that came before it.
+    What one element costs does not depend on how many inlets there are.
     """
 
     def __init__(self, inlets: Sequence[Inlet[T]]) -> None:
         self._signal = Signal()
-        self._pumps = [Pump(inlet, self._signal.set) for inlet in inlets]
+        self._ready: deque[Pump[T]] = deque()  # where something has come: elements, the end or an error
+        self._pumps = [self._pump(inlet) for inlet in inlets]
+        self._idle = list(self._pumps)  # where nothing is under way
+        self._unfinished = set(self._pumps)
+
+    def _pump(self, inlet: Inlet[T]) -> Pump[T]:
+        def changed() -> None:
+            self._ready.append(pump)
+            self._signal.set()
+
+        pump = Pump(inlet, changed)
+        return pump
 
     async def pull(self, limit: int) -> Sequence[T]:
         """Return what has come."""
         return await offered(self._signal, self._offer, limit)
 
     def _offer(self, limit: int) -> Sequence[T] | None:
-        chunk: list[T] = []
-        for pump in self._pumps:
-            chunk += pump.take(limit - len(chunk))
-        for pump in self._pumps:
-            if not chunk:
-                pump.check()
-            if not chunk or limit == EVERYTHING:
+        chunk = self._come(limit)
+        if not chunk or limit == EVERYTHING:
+            for pump in self._idle:
                 pump.request(limit)
-        self._pumps.append(self._pumps.pop(0))  # so that none is always the first to be asked
-        return chunk if chunk or all(pump.finished for pump in self._pumps) else None
+            self._idle.clear()
+        return chunk if chunk or not self._unfinished else None
+
+    def _come(self, limit: int) -> list[T]:
+        chunk: list[T] = []
+        while self._ready and len(chunk) < limit:
+            pump = self._ready.popleft()
+            chunk += pump.take(limit - len(chunk))
+            if pump.waiting:
+                self._ready.append(pump)
+            elif pump.error is not None:
+                self._ready.appendleft(pump)
+                if not chunk:
+                    pump.check()
+                return chunk
+            elif pump.finished:
+                self._unfinished.discard(pump)
+            else:
+                self._idle.append(pump)
+        return chunk
 
     async def aclose(self) -> None:
         """Close all inlets."""
         await close(*self._pumps)
+        self._ready.clear()
 
 
 class ZipInlet(Generic[T]):

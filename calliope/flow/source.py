@@ -28,7 +28,7 @@ from calliope.flow.pipeline import Pipeline, Run
 from calliope.flow.queues import Queue, QueueInlet
 from calliope.flow.retrying import Backoff
 from calliope.flow.sink import Sink
-from calliope.flow.stages import Pipe, Streamable
+from calliope.flow.stages import Pipe, Recipe, Streamable
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -40,7 +40,7 @@ K = TypeVar("K", bound=Hashable)
 T_co = TypeVar("T_co", covariant=True)
 
 
-class Source(Generic[T_co]):
+class Source(Recipe[T_co]):
     """A recipe for a stream: where its elements come from and which stages they go through.
 
     A source is immutable, and nothing happens until it is run: `run_with(sink)`, one of the other `run_…`

@@ -1,8 +1,9 @@
 """How stages and recipes are put together, and what a function may return where a stream is expected."""
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import AsyncIterable, Callable, Iterable
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, Generic, TypeVar
 
 from calliope.flow.inlet import Inlet, Open, Stage
 from calliope.flow.origins import AsyncIterableInlet, IterableInlet
@@ -12,22 +13,20 @@ T_co = TypeVar("T_co", covariant=True)
 T_contra = TypeVar("T_contra", contravariant=True)
 
 
-@runtime_checkable
-class Recipe(Protocol[T_co]):
+class Recipe(ABC, Generic[T_co]):
     """What can be opened: a `Source`."""
 
+    @abstractmethod
     def open(self) -> Inlet[T_co]:
-        """Open one run; who opens it closes it."""
-        ...
+        """Open one run of the recipe; who opens it closes it."""
 
 
-@runtime_checkable
-class Pipe(Protocol[T_contra, T_co]):
+class Pipe(ABC, Generic[T_contra, T_co]):
     """What puts stages behind a recipe: a `Flow`."""
 
+    @abstractmethod
     def attach(self, open_upstream: Callable[[], Inlet[T_contra]], /) -> Callable[[], Inlet[T_co]]:
         """Return the recipe with the stages behind it."""
-        ...
 
 
 Streamable = Recipe[T] | Iterable[T] | AsyncIterable[T]

@@ -2,9 +2,10 @@
 
 from typing import Any
 
+import anyio
 import pytest
 
-from calliope.flow import Group, Sink, Source, StreamClosedError, TooManyGroupsError
+from calliope.flow import EVERYTHING, Group, Sink, Source, StreamClosedError, TooManyGroupsError
 from calliope.flow.clock import settle
 from tests.unit.flow.probes import Probe
 
@@ -52,6 +53,18 @@ async def test_a_full_group_makes_everything_wait_until_it_is_run() -> None:
         assert await groups[0].elements.run_collect() == ["a"] * 10
         await run.result()
     assert [group.key for group in groups] == ["a", "b"]
+
+
+async def test_the_end_is_known_to_all_when_the_last_element_has_found_its_group() -> None:
+    probe = Probe(["a", "a", "a", "b"], chunk=4)
+    inlet = probe.source.group_by(lambda x: x, buffer=1).open()
+    (first,) = await inlet.pull(EVERYTHING)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(inlet.pull, 1)
+        await settle()
+        assert await first.elements.run_collect() == ["a"] * 3
+    assert not await inlet.pull(1)
+    await inlet.aclose()
 
 
 async def test_a_group_that_was_left_drops_the_rest_of_its_elements() -> None:

@@ -42,6 +42,17 @@ async def test_a_merged_source_that_has_ended_is_closed_while_the_others_go_on()
         assert (ended.closed, live.closed) == (1, 0)
 
 
+async def test_an_element_of_one_source_leaves_the_others_alone() -> None:
+    queue, others = Source.queue(8), [Probe((), stalls=True) for _ in range(50)]
+    iterator = aiter(queue.merge(*(other.source for other in others)))
+    for number in range(5):
+        await queue.put(number)
+        assert await anext(iterator) == number
+    assert [len(other.demands) for other in others] == [1] * 50
+    await iterator.aclose()
+    assert all(other.is_closed for other in others)
+
+
 async def test_zip_pairs_elements_and_ends_with_the_shortest() -> None:
     assert await Source.of(1, 2, 3).zip(Source.of("a", "b")).run_collect() == [(1, "a"), (2, "b")]
     assert await Source.of(1).zip(Source.of("a"), Source.of(2.0), Source.of(None)).run_collect() == [

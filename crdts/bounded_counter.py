@@ -18,9 +18,9 @@ from typing import Any, ClassVar, Self
 
 from crdts.counters import check_amount, checked_amount
 from crdts.crdt import Crdt, checked_replica_id
-from crdts.dots import Decoder, Encoder, Join
 from crdts.errors import InsufficientRightsError
 from crdts.operation import Operation
+from crdts.packed_dots import Decoder, Encoder, Join
 from crdts.wire import check_replica_id, decode_integer, encode_integer, expect
 
 Spending = tuple[tuple[str, int, int], ...]  # replica id and counter of a credit's dot, and the amount taken from it

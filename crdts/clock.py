@@ -11,9 +11,9 @@ one, which refuses to make operations.
 from collections.abc import Callable
 from typing import Any, ClassVar, NoReturn
 
-from crdts.dots import ReplicaTable
 from crdts.errors import CausalityError, CrdtError
 from crdts.operation import Operation
+from crdts.packed_dots import ReplicaTable
 from crdts.version_vector import NOTHING_SEEN, VersionVector
 
 Listener = Callable[[Operation], object]

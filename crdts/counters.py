@@ -15,8 +15,8 @@ from collections.abc import Iterable
 from typing import Any, ClassVar, Self
 
 from crdts.crdt import Crdt
-from crdts.dots import Decoder, Encoder, Join
 from crdts.operation import Operation
+from crdts.packed_dots import Decoder, Encoder, Join
 from crdts.totals import Totals, check_totals, settled
 from crdts.version_vector import COUNTER_MAX, NOTHING_SEEN, VersionVector
 from crdts.wire import expect

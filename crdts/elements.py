@@ -18,10 +18,10 @@ from collections.abc import Callable, Collection
 from math import isnan
 from typing import Any
 
-from crdts.errors import MalformedOperationError
-from crdts.wire import VALUES_DEEP_MAX, encode
+from crdts.wire import VALUES_DEEP_MAX, encode, expect
 
 INT_MIN, INT_MAX = -(2**63), 2**64 - 1
+_ATOMS = frozenset({type(None), bool, int, str, bytes})
 
 
 def identify(value: Any) -> Any:
@@ -71,28 +71,48 @@ def in_order(keys: Collection[Any]) -> list[Any]:
 
 def check_element(argument: Any) -> None:
     """Refuses a decoded argument that is not the canonical form of an element."""
-    if type(argument) is str:
-        return  # decoded as UTF-8, so it is well-formed
-    _check(argument, identify, "an element")
+    if type(argument) is not str:  # decoded as UTF-8, a str is well-formed
+        expect(_is_element(argument, 0), "an element in its canonical form")
 
 
 def check_hashable(argument: Any) -> None:
     """Refuses a decoded argument that cannot be a value of a multi-value register."""
-    _check(argument, hashable, "a hashable value")
+    expect(_is_hashable(argument, 0), "a value that can be in a set")
 
 
 def check_value(argument: Any) -> None:
     """Refuses a decoded argument that cannot be the value of a register."""
-    _check(argument, freeze, "a value")
+    expect(_is_value(argument, 0), "a value")
 
 
-def _check(argument: Any, canonical: Callable[[Any], Any], what: str) -> None:
-    try:
-        same = canonical(argument)
-    except (TypeError, ValueError) as error:
-        raise MalformedOperationError(f"malformed: expected {what}: {error}") from None
-    if encode(same) != encode(argument):  # not ==, to which (1, True) and (1, 1) are the same
-        raise MalformedOperationError(f"malformed: {argument!r:.100} is not in canonical form")
+def _is_element(value: Any, depth: int) -> bool:
+    kind = type(value)
+    if kind is tuple:
+        return depth < VALUES_DEEP_MAX and all(_is_element(item, depth + 1) for item in value)
+    if kind is float:
+        return not isnan(value) and not _is_int64(value)
+    return kind in _ATOMS and kind is not bool
+
+
+def _is_hashable(value: Any, depth: int) -> bool:
+    kind = type(value)
+    if kind is tuple:
+        return depth < VALUES_DEEP_MAX and all(_is_hashable(item, depth + 1) for item in value)
+    return not isnan(value) if kind is float else kind in _ATOMS
+
+
+def _is_value(value: Any, depth: int) -> bool:
+    kind = type(value)
+    if kind is tuple:
+        return depth < VALUES_DEEP_MAX and all(_is_value(item, depth + 1) for item in value)
+    if kind is dict:
+        keyed = all(type(key) is str for key in value)
+        return depth < VALUES_DEEP_MAX and keyed and all(_is_value(item, depth + 1) for item in value.values())
+    return not isnan(value) if kind is float else kind in _ATOMS
+
+
+def _is_int64(number: float) -> bool:
+    return number.is_integer() and INT_MIN <= number <= INT_MAX
 
 
 def _rebuild(value: Any, number: Callable[[Any], Any], role: str, depth: int) -> Any:
@@ -131,7 +151,7 @@ def _identify_number(value: Any) -> Any:
     kept = _keep_number(value)
     if type(kept) is bool:
         return int(kept)
-    if type(kept) is float and kept.is_integer() and INT_MIN <= kept <= INT_MAX:
+    if type(kept) is float and _is_int64(kept):
         return int(kept)
     return kept
 

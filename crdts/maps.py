@@ -7,11 +7,12 @@ from typing import Any, ClassVar, Generic, Self, get_origin
 from typing_extensions import TypeVar
 
 from crdts.clock import Dormant, Session
-from crdts.crdt import Crdt, crdt_type
-from crdts.dots import Decoder, Dots, Encoder, Join, Stable, as_dots, unseen, with_dot
+from crdts.crdt import Crdt
+from crdts.crdt_type import CrdtType, crdt_type
 from crdts.elements import check_element, identify, in_order
 from crdts.errors import UpdateInterruptedError
 from crdts.operation import Operation
+from crdts.packed_dots import Decoder, Dots, Encoder, Join, Stable, as_dots, unseen, with_dot
 from crdts.wire import MAPS_DEEP_MAX, expect
 
 K = TypeVar("K", bound=Hashable, default=Any)
@@ -23,7 +24,7 @@ class _Entry:
 
     __slots__ = ("dots", "value")
 
-    def __init__(self, dots: Dots, value: Crdt) -> None:
+    def __init__(self, dots: Dots, value: CrdtType) -> None:
         self.dots = dots
         self.value = value
 
@@ -122,7 +123,7 @@ class ORMap(Crdt, Generic[K]):
             raise ValueError(f"maps can be nested {MAPS_DEEP_MAX} deep")
         return self._entry(key, crdt_type)
 
-    def _run_change(self, value: Crdt, session: Session, change: Callable[[Any], object]) -> BaseException | None:
+    def _run_change(self, value: CrdtType, session: Session, change: Callable[[Any], object]) -> BaseException | None:
         clock = self._clock
         self._clock, value._clock = self._dormant, session
         try:
@@ -135,7 +136,7 @@ class ORMap(Crdt, Generic[K]):
             self._clock, value._clock = clock, self._dormant
         return None
 
-    def _entry(self, key: Any, crdt_type: type[Crdt]) -> _Entry:
+    def _entry(self, key: Any, crdt_type: type[CrdtType]) -> _Entry:
         """Returns the entry of that key and type, or a new one that is not in the map yet."""
         entry = self._entries.get(key, {}).get(crdt_type.type_name)
         return entry or _Entry((), crdt_type._inside(self._dormant))

@@ -10,9 +10,10 @@ from typing import Any, ClassVar, Generic, Self
 from typing_extensions import TypeVar
 
 from crdts.crdt import Crdt
-from crdts.dots import INDEX_BITS, Decoder, DotSets, Encoder, Join, Stable, as_dots, as_tuple
+from crdts.dots import INDEX_BITS, Decoder, DotSets, Encoder, Join, Stable
 from crdts.elements import check_element, identify
 from crdts.operation import Operation
+from crdts.packed_dots import as_dots, as_tuple
 from crdts.wire import expect
 
 E = TypeVar("E", bound=Hashable, default=Any)

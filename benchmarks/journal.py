@@ -46,8 +46,8 @@ def _concurrent(setting: Setting, streams: int, title: str) -> Table:
             _raw(setting, "sqlite3.executemany, batches of 256", partial(raw, raw_sqlite.stdlib), target=0.6),
             _raw(setting, "apsw.executemany, batches of 256", partial(raw, raw_sqlite.with_apsw)),
         ],
-        f"{count:,} events a round. Raw: ready-made rows of the same columns into a table with a unique index over"
-        " (stream, sequence number), one transaction a batch. All: WAL, synchronous=FULL.",
+        f"{count:,} ready-made events a round. Raw: ready-made rows of the same columns into a table with a unique"
+        " index over (stream, sequence number), one transaction a batch. All: WAL, synchronous=FULL.",
     )
 
 

@@ -145,8 +145,7 @@ def compare(setting: Setting, title: str, unit: Unit, contenders: Sequence[Conte
     for number in range(setting.rounds):
         first = number % len(gathered)
         for entry in gathered[first:] + gathered[:first]:
-            gc.collect()
-            entry.figures.append(entry.contender.measure())
+            entry.figures.append(_measured(entry.contender))
         if time.monotonic() > deadline:
             break
     ours, *others = gathered
@@ -155,3 +154,13 @@ def compare(setting: Setting, title: str, unit: Unit, contenders: Sequence[Conte
         ratios = tuple(map(unit.advantage, ours.figures, other.figures))
         rows.append(Row(other.contender.name, tuple(other.figures), ratios, other.contender.target))
     return Table(title, unit, tuple(rows), note)
+
+
+def _measured(contender: Contender) -> float:
+    """Measure a contender; the garbage collector does not look at what others have imported or prepared before."""
+    gc.collect()
+    gc.freeze()
+    try:
+        return contender.measure()
+    finally:
+        gc.unfreeze()

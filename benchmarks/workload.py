@@ -16,17 +16,17 @@ async def persist_concurrently(folder: Path, *, callers: int, streams: int, coun
     """Let callers persist, each awaiting its own event before the next; return events a second."""
     async with Journal.open(folder / "journal.db") as journal:
         handles = [journal.event_stream(f"order-{number}", ItemAdded) for number in range(streams)]
-        each = -(-count // callers)
+        events = [item(number) for number in range(-(-count // callers))]
 
         async def call(stream: Stream) -> None:
-            for number in range(each):
-                await stream.persist(item(number))
+            for event in events:
+                await stream.persist(event)
 
         began = time.perf_counter()
         async with asyncio.TaskGroup() as tasks:
             for caller in range(callers):
                 tasks.create_task(call(handles[caller % streams]))
-        return each * callers / (time.perf_counter() - began)
+        return len(events) * callers / (time.perf_counter() - began)
 
 
 async def persist_alone(folder: Path, *, seconds: float) -> float:

@@ -24,6 +24,11 @@ from calliope.payload import checked_encoder, current_decoder
 T = TypeVar("T")
 
 
+def type_name(value):
+    """Names a parameter alike in every process, whatever the order of its sets."""
+    return getattr(value, "__name__", type(value).__name__)
+
+
 class Colour(Enum):
     RED = "r"
 
@@ -87,7 +92,7 @@ def round_trip(value: Any) -> Any:
     return current_decoder(type(value))(payload)
 
 
-@pytest.mark.parametrize(("field_type", "value"), FIELDS, ids=str)
+@pytest.mark.parametrize(("field_type", "value"), FIELDS, ids=type_name)
 @pytest.mark.parametrize("kind", ["dataclass", "slotted", "struct", "attrs", "pydantic"])
 def test_a_field_of_any_type_reads_back(kind, field_type, value):
     namespace = {"__annotations__": {"x": field_type}, "__module__": __name__}
@@ -258,10 +263,10 @@ def test_a_private_attribute_of_a_pydantic_model_is_its_own_business():
         (dict[str, int], {"a": "b"}),
         (tuple[int, int], (1, 2, 3)),
         (Inner, {"n": "x"}),
-        (Any, object()),
+        (Any, object),
         (Any, 1j),
     ],
-    ids=str,
+    ids=type_name,
 )
 @pytest.mark.parametrize("kind", ["dataclass", "struct", "attrs"])
 def test_a_field_that_does_not_have_its_type_is_refused_when_it_is_written(kind, field_type, value):

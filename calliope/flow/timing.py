@@ -77,13 +77,15 @@ class BatchWithinInlet(Generic[T]):
     def __init__(self, upstream: Inlet[T], n: int, seconds: float, clock: Clock) -> None:
         self._n = n
         self._seconds = seconds
+        self._wanted = 0
         self._held: list[T] = []
         self._signal = Signal()
         self._pump = Pump(upstream, self._changed)
         self._alarm = Alarm(clock, self._signal.set)
 
     async def pull(self, limit: int) -> Sequence[list[T]]:
-        """Return one batch: full, or as old as a batch may become, or the last."""
+        """Return the batches that are full, or one as old as a batch may become, or the last."""
+        self._wanted = EVERYTHING if limit > EVERYTHING // self._n else limit * self._n
         return await offered(self._signal, self._offer, limit)
 
     def _changed(self) -> None:
@@ -92,22 +94,29 @@ class BatchWithinInlet(Generic[T]):
         self._signal.set()
 
     def _gather(self) -> None:
-        self._held += self._pump.take(self._n - len(self._held))
+        self._held += self._pump.take(self._pump.waiting)
         if self._held and not self._alarm.is_set:
             self._alarm.set(self._seconds)
         if len(self._held) < self._n:
-            self._pump.request(self._n - len(self._held))
+            self._pump.request(self._wanted if self._wanted == EVERYTHING else self._wanted - len(self._held))
 
     def _offer(self, limit: int) -> Sequence[list[T]] | None:
         self._gather()
-        if len(self._held) == self._n or self._alarm.has_rung or (self._pump.finished and self._held):
-            batch, self._held = self._held, []
-            self._alarm.clear()
-            return (batch,)
+        if len(self._held) >= self._n or self._alarm.has_rung or (self._pump.finished and self._held):
+            return self._batches(limit)
         if self._pump.finished:
             self._pump.check()
             return ()
         return None
+
+    def _batches(self, limit: int) -> list[list[T]]:
+        count = max(1, min(len(self._held) // self._n, limit))
+        batches = [self._held[start : start + self._n] for start in range(0, count * self._n, self._n)]
+        del self._held[: count * self._n]
+        self._alarm.clear()
+        if self._held:
+            self._alarm.set(self._seconds)
+        return batches
 
     async def aclose(self) -> None:
         """Close what is upstream; a batch that was begun is dropped."""

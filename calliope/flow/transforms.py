@@ -1,5 +1,6 @@
 """The synchronous stages that are fused: each makes one element into one or none, without waiting."""
 
+from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from functools import partial
 from inspect import isawaitable, iscoroutinefunction
@@ -88,17 +89,17 @@ class _Distinct:
     def __init__(self, key: Callable[[Any], Hashable] | None, remember: int) -> None:
         self._key = key
         self._remember = remember
-        self._seen: dict[Hashable, None] = {}  # the least recently seen first
+        self._seen: OrderedDict[Hashable, None] = OrderedDict()  # the one not seen for longest first
 
     def __call__(self, elements: Iterator[Any]) -> Iterator[Any]:
         for element in elements:
             key = element if self._key is None else self._key(element)
             if key in self._seen:
-                self._seen[key] = self._seen.pop(key)
+                self._seen.move_to_end(key)
                 continue
             self._seen[key] = None
             if len(self._seen) > self._remember:
-                del self._seen[next(iter(self._seen))]
+                self._seen.popitem(last=False)
             yield element
 
 

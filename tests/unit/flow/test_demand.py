@@ -25,6 +25,7 @@ EXACT = {
     "map_async": lambda source: source.map_async(identity, parallelism=100),
     "map_async_unordered": lambda source: source.map_async_unordered(identity, parallelism=100),
     "throttle": lambda source: source.throttle(100),
+    "batch_within": lambda source: source.batch_within(2, 60),
     "timeout": lambda source: source.timeout(60),
     "recover": lambda source: source.recover(lambda error: []),
     "retry": lambda source: source.retry(),
@@ -39,6 +40,7 @@ NEEDED = {
     "distinct": 5,
     "flat_map": 1,
     "batch": 6,
+    "batch_within": 6,
     "via": 6,
     "zip": 6,
 }
@@ -56,7 +58,9 @@ async def test_a_take_computes_exactly_what_it_needs(name: str) -> None:
 async def test_a_first_element_computes_exactly_what_it_needs(name: str) -> None:
     probe = Probe(range(1_000))
     await EXACT[name](probe.source).run_first()
-    assert len(probe.handed) <= {"drop": 4, "drop_while": 4, "batch": 2, "zip": 2, "via": 2}.get(name, 1)
+    assert len(probe.handed) <= {"drop": 4, "drop_while": 4, "batch": 2, "batch_within": 2, "zip": 2, "via": 2}.get(
+        name, 1
+    )
 
 
 @pytest.mark.parametrize("name", STAGES)

@@ -93,6 +93,18 @@ async def test_a_batch_is_handed_out_when_it_is_full(clock: ManualClock, seen: l
         assert seen[2:] == [[6]]
 
 
+async def test_a_batch_is_as_old_as_its_first_element(clock: ManualClock, seen: list[Any]) -> None:
+    probe = Probe(range(5), stalls=True)
+
+    async def slowly(batch: list[int]) -> None:
+        seen.append((batch, clock.now()))
+        await clock.sleep(6)
+
+    async with probe.source.batch_within(3, 10, clock=clock).running(Sink.for_each(slowly)):
+        await clock.advance(10)
+    assert seen == [([0, 1, 2], 0), ([3, 4], 10)]
+
+
 async def test_the_last_batch_comes_at_the_end_or_before_the_error(clock: ManualClock, seen: list[Any]) -> None:
     assert await Source.of(1, 2, 3).batch_within(2, 10, clock=clock).run_collect() == [[1, 2], [3]]
     with pytest.raises(ValueError, match="x"):

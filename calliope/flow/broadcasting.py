@@ -110,7 +110,7 @@ class BroadcastInlet(Generic[T]):
     def __init__(self, upstream: Inlet[Any], pipes: Sequence[Pipe[Any, T]], buffer: int) -> None:
         self._distributor = Distributor(upstream, len(pipes), buffer)
         branches = zip(pipes, self._distributor.branches, strict=True)
-        self._merge = MergeInlet[T]([_opened(pipe, branch) for pipe, branch in branches])
+        self._merge: MergeInlet[T] = MergeInlet([_opened(pipe, branch) for pipe, branch in branches])
 
     async def pull(self, limit: int) -> Sequence[T]:
         """Return what has come out of the flows."""

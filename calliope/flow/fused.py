@@ -1,9 +1,10 @@
 """Synchronous stages, fused: ten of them cost one step per chunk, not ten awaits per element.
 
 A synchronous stage is a *transform*: it turns an iterator over a chunk into a lazy iterator over what
-becomes of it (`map`, `filter` and their like, which run in C). Neighbouring transforms are stacked, and the
-whole stack is drawn through one `list.extend` per chunk. Elements therefore still go through the stages one
-after the other, depth first, as in a plain `for` loop: whatever is not drawn is not computed.
+becomes of it (`map`, `filter` and their like, which run in C): one result of each element, or none.
+Neighbouring transforms are stacked, and the whole stack is drawn through one `list.extend` per chunk.
+Elements therefore still go through the stages one after the other, depth first, as in a plain `for` loop:
+whatever is not drawn is not computed.
 
 Two subtleties:
 
@@ -15,7 +16,7 @@ Two subtleties:
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain, islice
+from itertools import chain
 from typing import Any, Generic, TypeVar
 
 from calliope.flow.inlet import Inlet, Open, Stage
@@ -41,7 +42,6 @@ class FusedInlet(Generic[T]):
         self._read: Callable[[int], Any] = upstream.read if isinstance(upstream, IterableInlet) else upstream.pull
         self._transforms: list[Transform] = []
         self._stop = Stop()
-        self._pending: Iterator[T] | None = None
         self._whole = False
         self._ended = False
         self._error: Exception | None = None
@@ -53,20 +53,27 @@ class FusedInlet(Generic[T]):
     async def pull(self, limit: int) -> Sequence[T]:
         """Return what becomes of the next elements."""
         while not self._ended:
-            if self._pending is None:
-                chunk = await self._read(limit)
-                if not chunk:
-                    break
-                self._pending = self._stack(chunk)
-            if elements := self._draw(self._pending, limit):
+            chunk = await self._read(limit)
+            if not chunk:
+                self._ended = True
+            elif elements := self._draw(chunk):
                 return elements
-        self._ended = True
         if self._error is not None:
             raise self._error
         return ()
 
-    def _stack(self, chunk: Iterable[Any]) -> Iterator[T]:
+    def _draw(self, chunk: Iterable[Any]) -> list[T]:
+        elements: list[T] = []
         self._whole = False
+        try:
+            elements.extend(self._stack(chunk))
+        except Exception as error:
+            self._fail(error)
+        else:
+            self._check_end()
+        return elements
+
+    def _stack(self, chunk: Iterable[Any]) -> Iterator[T]:
         elements: Iterator[Any] = chain(chunk, iter(self._mark, None))
         for transform in self._transforms:
             elements = transform(elements)
@@ -75,33 +82,19 @@ class FusedInlet(Generic[T]):
     def _mark(self) -> None:
         self._whole = True
 
-    def _draw(self, pending: Iterator[T], limit: int) -> list[T]:
-        elements: list[T] = []
-        try:
-            elements.extend(islice(pending, limit))
-        except Exception as error:
-            self._fail(error)
-        else:
-            if len(elements) < limit:
-                self._finish_chunk()
-        return elements
-
-    def _finish_chunk(self) -> None:
-        self._pending = None
+    def _check_end(self) -> None:
         if self._stop.stopped:
             self._ended = True
         elif not self._whole:
             self._fail(RuntimeError("a function given to a stage raised StopIteration"))
 
     def _fail(self, error: Exception) -> None:
-        self._pending = None
         self._ended = True
         self._error = error
 
     async def aclose(self) -> None:
-        """Close what is upstream; results not drawn yet are never computed."""
-        self._ended = True
-        self._pending = self._error = None
+        """Close what is upstream."""
+        self._ended, self._error = True, None
         await self._upstream.aclose()
 
 
@@ -111,7 +104,7 @@ def fused(begin: Callable[[Stop], Transform]) -> Stage:
     def stage(open_upstream: Open) -> Open:
         def open_fused() -> Inlet[Any]:
             upstream = open_upstream()
-            inlet = upstream if isinstance(upstream, FusedInlet) else FusedInlet[Any](upstream)
+            inlet: FusedInlet[Any] = upstream if isinstance(upstream, FusedInlet) else FusedInlet(upstream)
             inlet.push(begin)
             return inlet
 

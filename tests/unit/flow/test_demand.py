@@ -47,9 +47,10 @@ NEEDED = {
 """How many elements three results take; 3 where nothing is said."""
 
 
+@pytest.mark.parametrize("chunk", [256, 4])
 @pytest.mark.parametrize("name", EXACT)
-async def test_a_take_computes_exactly_what_it_needs(name: str) -> None:
-    probe = Probe(range(1_000))
+async def test_a_take_computes_exactly_what_it_needs(name: str, chunk: int) -> None:
+    probe = Probe(range(1_000), chunk=chunk)
     await EXACT[name](probe.source).take(3).run_drain()
     assert len(probe.handed) == NEEDED.get(name, 3)
 

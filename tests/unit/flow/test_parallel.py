@@ -105,6 +105,23 @@ async def test_no_call_is_started_once_one_has_failed_and_those_under_way_are_ca
     assert sorted(log) == ["end 0", "end 1", "end 2", "start 0", "start 1", "start 2"]
 
 
+async def test_no_call_is_started_while_results_before_a_known_error_are_waited_for() -> None:
+    started: list[int] = []
+
+    async def work(x: int) -> int:
+        started.append(x)
+        await clock.sleep(2 - x)
+        if x == 1:
+            raise ValueError("one")
+        return x
+
+    with pytest.raises(ValueError, match="one"):  # noqa: PT012 - the block is the subject
+        async with Source.from_iterable(range(9)).map_async(work, 2).running(Sink.drain()) as run:
+            await clock.advance(2)
+            await run.result()
+    assert sorted(started) == [0, 1]
+
+
 async def test_an_error_upstream_comes_after_the_results_of_what_came_before_it() -> None:
     seen: list[int] = []
     with pytest.raises(ValueError, match="x"):

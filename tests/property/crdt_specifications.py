@@ -99,15 +99,11 @@ def lww_register(h: History) -> Any:
     return max(latest, key=lambda write: (timestamp(write, h), write.replica_id)).args[0] if latest else None
 
 
-def timestamp(write: Issued, h: History) -> int:
+def timestamp(write: Issued, h: History) -> float:
     """The given one, or one above the highest of the writes that were not overwritten when it was made."""
-    seen = h.past(write)
-    given = write.args[1] if len(write.args) > 1 else None
-    return (
-        given
-        if given is not None
-        else 1 + max((timestamp(w, seen) for w in seen.uncleared().latest("assign")), default=0)
-    )
+    given, seen = write.args[1:] or (None,), h.past(write)
+    standing = (timestamp(each, seen) for each in seen.uncleared().latest("assign"))
+    return given[0] if given[0] is not None else 1 + max(standing, default=0)
 
 
 def mv_register(h: History) -> AbstractSet[Any]:
@@ -129,10 +125,12 @@ ABSENT = object()
 
 
 def write_to(key: Any, each: Issued) -> Issued | None:
+    """What is done to one key; its timestamp is the operation's, since a removal that is stable is not counted from."""
     if each.method == "clear":
         return each
-    _, *write = each.args if each.method == "assign" else (each.args[0], ABSENT, *each.args[1:])
-    return each.saying(Command("assign", tuple(write))) if identify(each.args[0]) == key else None
+    written = each.args[1] if each.method == "assign" else ABSENT
+    chosen = each.operation.argument[1]
+    return each.saying(Command("assign", (written, chosen))) if identify(each.args[0]) == key else None
 
 
 def or_map(h: History) -> Any:

@@ -129,8 +129,6 @@ class RunSequence(RunStore):
         return START
 
     def _last_before(self, element: int) -> Run | None:
-        if element < 0:
-            return None
         found = (self.directory(element, step).last_before(element) for step in (COUNTER_STEP, OFFSET_STEP))
         return max((run for run in found if run is not None), key=_start, default=None)
 

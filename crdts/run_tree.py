@@ -1,7 +1,6 @@
 """The order of a document's runs: a B-tree that counts visible elements, with runs linked to their neighbours.
 
-Every node knows how many visible elements are below it, so the run at an index, and the index of a run, are found in
-O(log n) (Bayer and McCreight, "Organization and maintenance of large ordered indices", 1972; counted as in an
+Every node knows how many visible elements are below it, so the run at an index is found in O(log n) (Bayer and McCreight, "Organization and maintenance of large ordered indices", 1972; counted as in an
 order-statistic tree). Nodes are split when they are full and dropped when they are empty; `rebuild` packs them.
 """
 
@@ -105,18 +104,6 @@ class RunTree:
                 raise IndexError(f"there is no visible element {index}: there are {len(self)}")
         return node, start
 
-    def index_of(self, run: Run) -> int:
-        """Returns the number of visible elements before a run."""
-        index = 0
-        item: Any = run
-        while item.above is not None:
-            for sibling in item.above.items:
-                if sibling is item:
-                    break
-                index += sibling.visible
-            item = item.above
-        return index
-
     def precedes(self, one: Run, other: Run) -> bool:
         """Says whether one run is somewhere before another."""
         return self._path(one) < self._path(other)
@@ -147,19 +134,17 @@ class RunTree:
 
     def remove(self, run: Run) -> None:
         """Takes a run out."""
-        before, following = run.previous, run.next
-        if before is not None:
-            before.next = following
-        if following is not None:
-            following.previous = before
+        run.previous.next = run.next
+        if run.next is not None:
+            run.next.previous = run.previous
         if run.visible:
             self.resize(run, -run.visible)
         item: Any = run
-        while item.above is not None:
-            item.above.items.remove(item)
-            if item.above.items:
-                break
-            item = item.above
+        node: Node = run.above
+        node.items.remove(item)
+        while not node.items:  # the root always has `first` below it
+            item, node = node, node.above  # type: ignore[assignment]
+            node.items.remove(item)
         run.previous = run.next = run.above = None
 
     def resize(self, run: Run, change: int) -> None:

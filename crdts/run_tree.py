@@ -1,7 +1,8 @@
 """The order of a document's runs: a B-tree that counts visible elements, with runs linked to their neighbours.
 
-Every node knows how many visible elements are below it, so the run at an index is found in O(log n) (Bayer and McCreight, "Organization and maintenance of large ordered indices", 1972; counted as in an
-order-statistic tree). Nodes are split when they are full and dropped when they are empty; `rebuild` packs them.
+Every node knows how many visible elements are below it, so the run at an index is found in O(log n) (Bayer and
+McCreight, "Organization and maintenance of large ordered indices", 1972; counted as in an order-statistic tree). Nodes
+are split when they are full and dropped when they are empty; `rebuild` packs them.
 """
 
 from __future__ import annotations

@@ -496,11 +496,11 @@ def test_what_a_copy_typed_beside_something_forgotten_since_is_hung_near_it():
     for index, character in enumerate("abc"):
         text.insert(index, character)
     copy = text.copy()
-    typing = [copy.insert(2, "X")]
-    text.delete(1)
+    typing = [copy.insert(3, "X")]
+    text.delete(2)
     text.stabilize(text.version)
     text.adopt(typing)
-    assert text.value == "aXc--"
+    assert text.value == "abX--"
 
 
 def test_what_a_copy_typed_into_a_text_that_was_emptied_is_hung_on_the_start():

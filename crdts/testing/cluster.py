@@ -143,22 +143,11 @@ class Cluster:
                 self.story.fail("a CausalityError: the operation's past is missing")
 
     def merge(self, member: Member, other: Member) -> None:
-        """Joins the state of another replica into this one."""
-        with self._step(f"merge {member}←{other}", member):
+        """Joins the state of another replica, as it is or as it once was, into this one."""
+        former = "" if other in self.members else "former "
+        with self._step(f"merge {member}←{former}{other}", member):
             member.replica.merge(other.replica)
             member.seen |= other.seen
-
-    def merge_former(self, member: Member, former: Member) -> None:
-        """Joins a state that a replica once had; it may be refused with CausalityError if it is too old."""
-        before = member.kept()
-        with self._step(f"merge {member}←former {former}", member):
-            try:
-                member.replica.merge(former.replica)
-            except CausalityError:
-                self.story.amend(" is refused (CausalityError)")
-                self._observer.expect_as_before(before, member)
-            else:
-                member.seen |= former.seen
 
     def stabilize(self, member: Member, version: VersionVector | None = None) -> None:
         """Folds away what is settled at a stable version, by default the highest; the value stays."""

@@ -71,7 +71,7 @@ class Steps:
     def merge_former(self) -> None:
         """One replica joins a state that arrives late."""
         if self._cluster.left_behind:
-            self._cluster.merge_former(self._member(), self._one_of(self._cluster.left_behind))
+            self._cluster.merge(self._member(), self._one_of(self._cluster.left_behind))
 
     def stabilize(self) -> None:
         """One replica learns what is stable."""

@@ -3,7 +3,9 @@
 from typing import Any, ClassVar
 
 import pytest
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
+from hypothesis.stateful import run_state_machine_as_test
 
 from crdts.crdt import Crdt, check_nothing
 from crdts.dots import Decoder, DotSets, Encoder, Join
@@ -75,6 +77,13 @@ def test_badges_converge():
 
 def test_badges_are_what_their_specification_says():
     check_convergence(Badge, commands, specification=is_pinned)
+
+
+def test_a_state_machine_tells_the_story_of_its_failure():
+    machine = convergence_machine(GreedyBadge, commands, specification=is_pinned)
+    with pytest.raises(Discrepancy) as failure:
+        run_state_machine_as_test(machine, settings=settings(database=None, phases=[Phase.generate, Phase.shrink]))
+    assert "value == specification: False != True" in str(failure.value)
 
 
 TestBadgesConvergeAsAStateMachine = convergence_machine(Badge, commands, specification=is_pinned).TestCase

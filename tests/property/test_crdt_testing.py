@@ -6,7 +6,8 @@ import pytest
 from hypothesis import strategies as st
 
 from crdts.errors import CausalityError
-from crdts.sets import ORSet
+from crdts.operation import Operation
+from crdts.sets import ORSet, RWSet
 from crdts.testing import Cluster, Command, Discrepancy, check_convergence
 from crdts.testing.rendering import rendered
 
@@ -125,7 +126,7 @@ def test_a_story_numbers_what_is_done_twice():
     cluster.leave_behind(a)
     cluster.read_back(a)
     cluster.merge(b, a)
-    cluster.merge_former(a, cluster.left_behind[0])
+    cluster.merge(a, cluster.left_behind[0])
     assert str(cluster.story).splitlines() == [
         "a: add 'x'",
         "a: add 'x'",
@@ -251,6 +252,40 @@ class Failing(ORSet):
 
 def test_an_error_out_of_the_type_is_told_in_the_story():
     assert story_of(Failing) == ["a: remove 'x'", "deliver a→b remove 'x' raised KeyError: 'x'"]
+
+
+class GarbledOperation(Operation):
+    @classmethod
+    def from_bytes(cls, data):
+        operation = super().from_bytes(data)
+        operation.argument = "y"
+        return operation
+
+
+class Garbling(ORSet):
+    def add(self, element):
+        sent = super().add(element)
+        return GarbledOperation(sent.replica_id, sent.counter, sent.others, sent.type_name, sent.action, sent.argument)
+
+
+def test_bytes_that_turn_an_operation_into_another_are_seen():
+    story = story_of(Garbling)
+    assert story[:-1] == ["a: add 'x'", "deliver a→b add 'x' as bytes"]
+    assert story[-1].startswith("expect the operation from its bytes: ")
+
+
+class Restless(RWSet):
+    def apply(self, operation):
+        is_new = super().apply(operation)
+        if not is_new:
+            self._adds.dots["never"], self._removes.dots["never"] = (next(iter(self._adds.dots.values())),) * 2
+        return is_new
+
+
+def test_a_duplicate_that_changes_what_nobody_sees_yet_is_seen():
+    story = story_of(Restless, st.just(add_x))
+    assert story[:-1] == ["a: add 'x'", "deliver a→a add 'x' again"]
+    assert story[-1].startswith("expect a unchanged: ")
 
 
 class Sharing(ORSet):

@@ -171,9 +171,7 @@ class TimeoutInlet(Generic[T]):
         """Return what comes in time."""
         self._pump.request(limit)
         self._alarm.set(self._seconds)
-        chunk = await offered(self._signal, self._offer, limit)
-        self._alarm.clear()
-        return chunk
+        return await offered(self._signal, self._offer, limit)
 
     def _offer(self, limit: int) -> Sequence[T] | None:
         if chunk := self._pump.take(limit):

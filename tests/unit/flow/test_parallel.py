@@ -106,6 +106,7 @@ async def test_no_call_is_started_once_one_has_failed_and_those_under_way_are_ca
 
 
 async def test_no_call_is_started_while_results_before_a_known_error_are_waited_for() -> None:
+    probe = Probe(range(9))
     started: list[int] = []
 
     async def work(x: int) -> int:
@@ -116,10 +117,10 @@ async def test_no_call_is_started_while_results_before_a_known_error_are_waited_
         return x
 
     with pytest.raises(ValueError, match="one"):  # noqa: PT012 - the block is the subject
-        async with Source.from_iterable(range(9)).map_async(work, 2).running(Sink.drain()) as run:
+        async with probe.source.map_async(work, 2).running(Sink.drain()) as run:
             await clock.advance(2)
             await run.result()
-    assert sorted(started) == [0, 1]
+    assert sorted(started) == probe.handed == [0, 1]
 
 
 async def test_an_error_upstream_comes_after_the_results_of_what_came_before_it() -> None:

@@ -22,6 +22,9 @@ import apsw
 from calliope.stores.page_checksums import PAGE_BYTES
 from calliope.stores.write_ahead_log import HEADER_BYTES, WriteAheadLog
 
+WAIT_MICROSECONDS_MAX = 1_000
+"""How long SQLite waits between its hundred attempts to make sense of a log."""
+
 COPY_ATTEMPTS_MAX = 10
 """How often a log is copied until two copies agree."""
 
@@ -115,6 +118,21 @@ class _ViewFiles(apsw.VFS):
         return _ViewFile(self._view)
 
 
+class _ImpatientFiles(apsw.VFS):
+    """The system's file layer, but SQLite does not wait ten seconds for a log that nobody will mend."""
+
+    vfs_name = "calliope-impatient"
+
+    def __init__(self) -> None:
+        super().__init__(self.vfs_name, "")
+
+    def xSleep(self, microseconds: int) -> int:  # noqa: N802
+        return super().xSleep(min(microseconds, WAIT_MICROSECONDS_MAX))
+
+
+_IMPATIENT_FILES = _ImpatientFiles()
+
+
 class _ViewFile:
     """The database of a view, as a file that nobody can lock or change."""
 
@@ -165,8 +183,9 @@ def _reading_connection(path: Path) -> apsw.Connection | None:
     if not (Path(f"{path}-wal").exists() and Path(f"{path}-shm").exists()):
         return None
     name = f"file:{quote(os.fspath(path.absolute()))}?mode=ro&readonly_shm=1"
+    flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
     with suppress(apsw.Error):
-        connection = apsw.Connection(name, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
+        connection = apsw.Connection(name, flags=flags, vfs=_IMPATIENT_FILES.vfs_name)
         connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         connection.execute("BEGIN")
         connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()

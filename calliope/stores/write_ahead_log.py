@@ -72,6 +72,11 @@ class WriteAheadLog:
     def __contains__(self, page_number: int) -> bool:
         return page_number in self._offsets
 
+    @property
+    def page_numbers(self) -> list[int]:
+        """The pages that it holds, in ascending order."""
+        return sorted(self._offsets)
+
     def page(self, page_number: int) -> bytes | None:
         """Return the last committed content of a page; None: the log does not hold it."""
         offset = self._offsets.get(page_number)

@@ -24,24 +24,15 @@ class Damage:
 
 
 def guarded(place: str, damages: Iterable[Damage]) -> Iterator[Damage]:
-    """Yield damages; what a check stumbles over, in a file that may hold anything, is one more of them."""
+    """Yield the first damages; what a check stumbles over, in a file that may hold anything, is one more of them."""
     try:
-        yield from damages
+        for number, damage in enumerate(damages):
+            if number < DAMAGES_MAX:
+                yield damage
     except Exception as error:
         yield Damage(place, f"cannot be read: {type(error).__name__}: {error}")
 
 
-def spans(name: str, numbers: Iterable[int]) -> Iterator[str]:
-    """Yield "page 3", "pages 5 to 9" for ascending numbers."""
-    first = last = None
-    for number in numbers:
-        if first is None or last is None or number != last + 1:
-            yield from _span(name, first, last)
-            first = number
-        last = number
-    yield from _span(name, first, last)
-
-
-def _span(name: str, first: int | None, last: int | None) -> Iterator[str]:
-    if first is not None:
-        yield f"{name} {first}" if first == last else f"{name}s {first} to {last}"
+def span(name: str, first: int, last: int) -> str:
+    """Return "page 3", or "pages 5 to 9"."""
+    return f"{name} {first}" if first == last else f"{name}s {first} to {last}"

@@ -13,9 +13,8 @@ The mark is read first: the journal may grow meanwhile, and must hold at least w
 """
 
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 
 import apsw
@@ -119,11 +118,10 @@ def _damaged_tables(view: SqliteView, verification: Verification, marked: Marked
     with closing(view.connect()) as connection:
         yield from guarded("database", _integrity(connection))
         walk = RecordWalk(connection)
-        yield from guarded("events", islice(walk.damages(), DAMAGES_MAX))
-        if marked is not None and walk.head < marked.position and _may_be_of(marked, connection):
-            yield Damage("mark", f"position {marked.position} was acknowledged, but the journal ends at {walk.head}")
-        yield from guarded("index of streams", islice(damaged_indexes(connection), DAMAGES_MAX))
-        yield from guarded("snapshots", islice(damaged_snapshots(connection), DAMAGES_MAX))
+        yield from guarded("events", walk.damages())
+        yield from guarded("mark", _lost(marked, connection))
+        yield from guarded("index of streams", damaged_indexes(connection))
+        yield from guarded("snapshots", damaged_snapshots(connection))
         verification.event_count = walk.event_count
         verification.stream_count = _count(connection, "stream")
         verification.snapshot_count = _count(connection, "snapshot")
@@ -138,11 +136,13 @@ def _integrity(connection: apsw.Connection) -> Iterator[Damage]:
         yield Damage("table meta", "the journal's id is not there")
 
 
-def _may_be_of(marked: Marked, connection: apsw.Connection) -> bool:
-    """Tell whether a mark is this journal's; one that was left by another journal says nothing about it."""
-    with suppress(apsw.Error):
-        return connection.execute("SELECT journal_id FROM meta").get in (None, marked.journal_id)
-    return True
+def _lost(marked: Marked | None, connection: apsw.Connection) -> Iterator[Damage]:
+    """Yield acknowledged positions that are gone; the mark of another journal says nothing about this one."""
+    if marked is None or connection.execute("SELECT journal_id FROM meta").get not in (None, marked.journal_id):
+        return
+    head = int(connection.execute("SELECT coalesce(max(position), 0) FROM event").get)
+    if head < marked.position:
+        yield Damage("mark", f"position {marked.position} was acknowledged, but the journal ends at {head}")
 
 
 def _count(connection: apsw.Connection, table: str) -> int:

@@ -1,18 +1,21 @@
 """Every page of a journal file against its checksum, and the write-ahead log that lies over them."""
 
-from collections.abc import Callable, Iterator
-from itertools import islice
+from collections.abc import Iterator
+from time import sleep
 
 from calliope.errors import CorruptJournalError
 from calliope.stores.page_checksums import PAGE_BYTES, check_page
 from calliope.stores.sqlite_view import SqliteView
-from calliope.verification.damage import DAMAGES_MAX, Damage, spans
+from calliope.verification.damage import Damage, span
 
 LOCK_PAGE = 1 + 2**30 // PAGE_BYTES
 """SQLite locks bytes of this page and never writes it (https://sqlite.org/fileformat2.html#the_lock_byte_page)."""
 
 TORN_READS_MAX = 5
-"""How often a page is read anew that a writer may be writing at that moment."""
+"""How often a page is read that a writer may be writing at that moment."""
+
+TORN_READ_PAUSE_SECONDS = 0.005
+"""How much longer each time to wait for that."""
 
 
 def damaged_pages(view: SqliteView) -> Iterator[Damage]:
@@ -20,10 +23,9 @@ def damaged_pages(view: SqliteView) -> Iterator[Damage]:
     if view.file_rest_bytes:
         place = f"page {view.file_page_count + 1}"
         yield Damage(place, f"it is cut off after {view.file_rest_bytes} bytes")
-    missing = (number for number in range(view.file_page_count + 1, view.page_count + 1) if number not in view.log)
-    for span in spans("page", missing):
-        yield Damage(span, f"missing: the database has {view.page_count} pages, the file {view.file_page_count}")
-    yield from islice(_mismatches(view), DAMAGES_MAX)
+    for pages in _missing(view):
+        yield Damage(pages, f"missing: the database has {view.page_count} pages, the file {view.file_page_count}")
+    yield from _mismatches(view)
 
 
 def damaged_log(view: SqliteView) -> Iterator[Damage]:
@@ -37,21 +39,35 @@ def damaged_log(view: SqliteView) -> Iterator[Damage]:
         )
 
 
+def _missing(view: SqliteView) -> Iterator[str]:
+    """Yield the spans of pages that are neither in the file nor in the log; a damaged header may claim billions."""
+    last = view.file_page_count
+    for number in [*view.log.page_numbers, view.page_count + 1]:
+        if number > last + 1:
+            yield span("page", last + 1, number - 1)
+        last = max(last, number)
+
+
 def _mismatches(view: SqliteView) -> Iterator[Damage]:
-    free = _Lazily(lambda: free_pages(view))
+    free: set[int] | None = None
     for number in range(1, view.file_page_count + 1):
-        error = None if number == LOCK_PAGE else _mismatch(view, number)
-        if error is None or (not any(view.page(number)) and number in free.value):
-            continue  # a page that was freed in the transaction that would have written it first is never written
+        reason = None if number == LOCK_PAGE else _mismatch(view, number)
+        if reason is None:
+            continue
+        if not any(view.page_of_file(number)):
+            free = free_pages(view) if free is None else free
+            if number in free or number in view.log:
+                continue  # it was never written: freed by the transaction that took it, or still to come from the log
         if number in view.log:
-            error = f"{error}; a newer copy is in the write-ahead log, which opening the journal brings here"
-        yield Damage(f"page {number}", error)
+            reason = f"{reason}; a newer copy is in the write-ahead log, which opening the journal brings here"
+        yield Damage(f"page {number}", reason)
 
 
 def _mismatch(view: SqliteView, number: int) -> str | None:
     """Return what is wrong with a page of the file; one that stays wrong is not just being written."""
     reason = None
-    for _ in range(TORN_READS_MAX if number in view.log else 1):
+    for attempt in range(TORN_READS_MAX if number in view.log else 1):
+        sleep(attempt * TORN_READ_PAUSE_SECONDS)
         try:
             check_page(view.page_of_file(number), number)
         except CorruptJournalError as error:
@@ -76,17 +92,3 @@ def free_pages(view: SqliteView) -> set[int]:
 
 def _number_at(page: bytes, offset: int) -> int:
     return int.from_bytes(page[offset : offset + 4], "big")
-
-
-class _Lazily:
-    """A set that is made when it is first asked for: few files have pages that need it."""
-
-    def __init__(self, make: Callable[[], set[int]]) -> None:
-        self._make = make
-        self._made: set[int] | None = None
-
-    @property
-    def value(self) -> set[int]:
-        if self._made is None:
-            self._made = self._make()
-        return self._made

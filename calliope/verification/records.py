@@ -10,7 +10,7 @@ from calliope.stores.protocol import StoredSnapshot
 from calliope.stores.record import StoredRecord, StoredType
 from calliope.stores.sqlite_reader import snapshot_checksum
 from calliope.stores.sqlite_rows import COLUMNS, Row, RowReader
-from calliope.verification.damage import Damage, spans
+from calliope.verification.damage import Damage, span
 
 ROW_READERS_MAX = 4_096
 
@@ -31,34 +31,39 @@ class RecordWalk:
 
     Attributes:
         event_count: how many records were seen.
-        head: the highest position that was seen.
     """
 
     def __init__(self, connection: apsw.Connection) -> None:
         self.event_count = 0
-        self.head = 0
         self._connection = connection
+        self._types: dict[int, StoredType] = {}
         self._key_count = 0
         self._tag_count = 0
         self._readers: dict[str, RowReader] = {}
-        self._types = {
-            cast(int, number): StoredType(cast(str, name), cast(int, version))
-            for number, name, version in connection.execute("SELECT id, name, schema_version FROM event_type")
-        }
 
     def damages(self) -> Iterator[Damage]:
-        """Yield what is wrong with the records, in order."""
+        """Yield what is wrong with the records, in order, and then what other tables have without a record."""
+        all_are_whole = True
+        for damage in self._damaged_records():
+            all_are_whole = False
+            yield damage
+        if all_are_whole:
+            yield from self._surplus()
+
+    def _damaged_records(self) -> Iterator[Damage]:
+        types = self._connection.execute("SELECT id, name, schema_version FROM event_type")
+        self._types = {number: StoredType(name, version) for number, name, version in cast(Any, types)}
+        before = 0
         for stream_id, stream, *row in self._connection.execute(_ROWS):
             position = cast(int, row[0])
-            for span in spans("position", range(self.head + 1, position)):
-                yield Damage(span, "missing")
+            if position > before + 1:
+                yield Damage(span("position", before + 1, position - 1), "missing")
             self.event_count += 1
-            self.head = position
+            before = position
             if stream_id is None:
                 yield Damage(f"position {position}", f"its stream, number {stream}, is not in the journal")
             else:
                 yield from self._damages_of(cast(str, stream_id), cast(int, stream), cast(Row, tuple(row)))
-        yield from self._surplus()
 
     def _damages_of(self, stream_id: str, stream: int, row: Row) -> Iterator[Damage]:
         place = f"position {row[0]}"

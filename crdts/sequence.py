@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import Any, ClassVar, Generic, Self
 
@@ -53,11 +53,18 @@ class _Sequence(Crdt):
         self._inserted = 0  # and how many elements it inserted: inside a map it can do so repeatedly
         self._past = NOTHING_SEEN
         self._past_size = 0
-        self._stable: list[Covers] = []  # not settled yet
+        self._stable: Covers | None = None  # what is stable but not settled yet
 
     def stabilize(self, version: VersionVector) -> None:
         super().stabilize(version)
         self._settle()
+
+    def adopt(self, operations: Iterable[Operation], seen: VersionVector = NOTHING_SEEN) -> list[Operation]:
+        adopted = list(operations)
+        if adopted:  # what others have done may be stable here though nothing was done here
+            base = adopted[0].counter - 1
+            adopted = self._adopt_all(adopted, base, self._root.counter - base, seen)
+        return adopted
 
     def __len__(self) -> int:
         return len(self._runs)
@@ -119,7 +126,7 @@ class _Sequence(Crdt):
     def _join(self, other: Self, join: Join) -> None:
         if self._runs.is_empty:
             other._settle()
-        merge_runs(self._runs, other._runs, join, lambda dot: any(covers(dot) for covers in self._stable))
+        merge_runs(self._runs, other._runs, join, self._stable or _nothing)
         self._settle()
 
     def _fold(self, stable: Stable) -> bool:
@@ -130,12 +137,14 @@ class _Sequence(Crdt):
 
         if not can_settle(self._runs, covers):
             return False
-        self._stable.append(covers)
+        self._settle()
+        self._stable = covers
         return True
 
     def _settle(self) -> None:
-        while self._stable:
-            settle(self._runs, self._stable.pop())
+        if self._stable is not None:
+            settle(self._runs, self._stable)
+            self._stable = None
 
     def _dump(self, encoder: Encoder) -> Any:
         self._settle()
@@ -244,6 +253,10 @@ def check_index(index: object, last: int, what: str) -> None:
     if not 0 <= index <= last:
         possible = f"possible are 0 to {last}" if last >= 0 else "there is nothing here"
         raise IndexError(f"cannot {what} {index}: {possible}")
+
+
+def _nothing(_dot: int) -> bool:
+    return False
 
 
 def _step(content: Any, offset: int) -> int:

@@ -86,7 +86,7 @@ def test_there_is_nothing_beyond_the_last_element():
         tree.find(3)
 
 
-def test_a_hundred_thousand_runs_are_three_steps_deep():
+def test_a_hundred_thousand_runs_are_four_steps_deep_at_most():
     tree = RunTree()
     after = tree.first
     random = Random(7)

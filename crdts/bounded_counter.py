@@ -102,16 +102,18 @@ class BoundedCounter(Crdt):
         return self._prepare("transfer", (n, self._spending(checked_amount(n)), to))
 
     def _spending(self, n: int) -> Spending:
-        """Chooses the credits to take n from, the oldest first."""
-        available = self.rights()
-        if n > available:
-            raise InsufficientRightsError(self._own_id, n, available)
+        """Chooses the credits to take n from, those first that have been here longest."""
         taken: list[tuple[str, int, int]] = []
-        for (dot, owner), (amount, spent) in sorted(self._credits.items()):
-            part = min(n, amount - spent) if owner == self._own_id else 0
-            if part:
+        needed = n
+        for (dot, owner), (amount, spent) in self._credits.items():
+            if not needed:
+                break
+            if owner == self._own_id:
+                part = min(needed, amount - spent)
                 taken.append((*self._clock.table.unpack(dot), part))
-                n -= part
+                needed -= part
+        if needed:
+            raise InsufficientRightsError(self._own_id, n, n - needed)
         return tuple(taken)
 
     def _effect(self, action: str, argument: Any, operation: Operation) -> None:

@@ -135,7 +135,7 @@ class Crdt(CrdtType):
 
     def __init__(self, replica_id: str) -> None:
         checked_replica_id(replica_id)
-        self._clock = Clock(replica_id, ReplicaTable(replica_id) if self._keeps_dots else None)
+        self._clock = self._new_clock(replica_id)
         self._bottom()
 
     @property
@@ -222,8 +222,18 @@ class Crdt(CrdtType):
         twin._take_over(self)
         return twin
 
+    def reload(self, other: Self) -> None:
+        """Becomes what `other` is, whatever it was before; replica id and listener stay.
+
+        For a copy whose operations have been handed to `adopt`: its own numbers mean nothing any more.
+        """
+        listener = self._root.listener
+        self._clock = self._new_clock(self.replica_id)
+        self._root.listener = listener
+        self._take_over(other)
+
     def listen(self, listener: Listener | None) -> None:
-        """Has `listener` called with every operation that is prepared here (not with those applied)."""
+        """Has `listener` called with every operation that is prepared here, not with those applied or adopted."""
         self._root.listener = listener
 
     def adopt(self, operations: Iterable[Operation], seen: VersionVector = NOTHING_SEEN) -> list[Operation]:
@@ -310,6 +320,9 @@ class Crdt(CrdtType):
         if not isinstance(self._clock, Clock):
             raise CrdtError(f"this {self.type_name} is a part of an ORMap; ask the map")
         return self._clock
+
+    def _new_clock(self, replica_id: str) -> Clock:
+        return Clock(replica_id, ReplicaTable(replica_id) if self._keeps_dots else None)
 
     def _take_over(self, other: Self) -> None:
         """Becomes what the other is, which has seen all that has been seen here."""

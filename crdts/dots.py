@@ -82,6 +82,9 @@ class DotSets:
     def join(self, other: "DotSets", join: Join) -> None:
         """Joins the other store into this one."""
         mine, theirs = self.dots, other.dots
+        if join.is_copy:
+            mine.update(theirs)  # ten times as fast as to look at each
+            return
         for key in mine.keys() - theirs.keys():
             dots = mine[key]
             if not (isinstance(dots, int) and dots > join.there[dots & INDEX_MASK]):

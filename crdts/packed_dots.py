@@ -77,9 +77,10 @@ class Join:
         shift: By the other's index, what added to a packed dot of the other makes it one of mine.
         here: By my index, the highest packed dot that I had seen before the join.
         there: By my index, the highest that the other had seen.
+        is_copy: Whether nothing had been seen here and both number the replicas alike.
     """
 
-    __slots__ = ("here", "shift", "there")
+    __slots__ = ("here", "is_copy", "shift", "there")
 
     def __init__(
         self, table: ReplicaTable, version: VersionVector, other_table: ReplicaTable, other_version: VersionVector
@@ -87,6 +88,7 @@ class Join:
         self.shift = [table.index(replica_id) - index for index, replica_id in enumerate(other_table.replica_ids)]
         self.here = table.highest(version)
         self.there = table.highest(other_version)
+        self.is_copy = not version and not any(self.shift)
 
     def dot(self, dot: int) -> int:
         """Returns one of the other's packed dots in my numbering."""

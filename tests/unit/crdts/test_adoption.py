@@ -49,6 +49,20 @@ COMMANDS = {
 }
 
 
+CHANGES = {
+    GCounter: ("increment",),
+    PNCounter: ("decrement",),
+    GSet: ("add", "x"),
+    ORSet: ("add", "x"),
+    RWSet: ("remove", "x"),
+    TwoPhaseSet: ("remove", "x"),
+    EWFlag: ("enable",),
+    DWFlag: ("disable",),
+    MVRegister: ("assign", "x"),
+    ORMap: ("remove", "k"),
+}
+
+
 @pytest.mark.parametrize("crdt_type", COMMANDS, ids=lambda crdt_type: crdt_type.type_name)
 def test_what_a_copy_did_counts_as_if_another_replica_had_done_it(crdt_type):
     some = st.lists(COMMANDS[crdt_type], max_size=4)
@@ -103,3 +117,27 @@ def test_what_two_tasks_typed_into_copies_is_all_there():
             remote.apply(operation)
 
     assert text.value == remote.value == "two three four"
+
+
+@pytest.mark.parametrize("crdt_type", COMMANDS, ids=lambda crdt_type: crdt_type.type_name)
+def test_a_copy_that_is_reloaded_goes_on_from_there(crdt_type):
+    name, *arguments = CHANGES[crdt_type]
+
+    def change(replica):
+        getattr(replica, name)(*arguments)
+
+    original, prepared = crdt_type("a"), []
+    copy = original.copy()
+    copy.listen(prepared.append)
+    change(copy)
+    change(original)
+    original.adopt(prepared)
+    prepared.clear()
+
+    copy.reload(original)
+    assert copy == original
+    change(copy)
+
+    assert original.adopt(prepared) == prepared
+    assert copy == original
+    assert original.version == {"a": 3}

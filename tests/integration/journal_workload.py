@@ -1,10 +1,11 @@
 """A workload whose every event says what it belongs to, and the check that nothing of it is lost, halved or doubled.
 
-Run as a program it persists until it is killed, and prints a line for each acknowledgement.
+Run as a program it persists, by default until it is killed, and prints a line for each acknowledgement.
 """
 
 import argparse
 import asyncio
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass
@@ -132,9 +133,14 @@ def _check_requests(log: list[RecordedEvent[Step]], *, doubles: bool) -> None:
         assert times == 1 or (doubles and event_id(*key) is None), f"request {key} was written {times} times"
 
 
-async def _persist_for_ever(path: Path, run: int, callers: int) -> None:
+async def _persist_and_print(path: Path, run: int, callers: int, requests: Iterable[int]) -> None:
     async with Journal.open(path) as journal:
-        await work(journal, run, callers, count(), lambda done: print(*done, flush=True), persist)
+        await work(journal, run, callers, requests, _print, persist)
+
+
+def _print(done: Acknowledgement) -> None:
+    sys.stdout.write(" ".join(map(str, done)) + "\n")  # in one piece, whatever the buffering
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":
@@ -142,5 +148,7 @@ if __name__ == "__main__":
     parser.add_argument("path", type=Path)
     parser.add_argument("--run", type=int, default=0)
     parser.add_argument("--callers", type=int, default=8)
+    parser.add_argument("--requests", type=int)
     arguments = parser.parse_args()
-    asyncio.run(_persist_for_ever(arguments.path, arguments.run, arguments.callers))
+    requests = count() if arguments.requests is None else range(arguments.requests)
+    asyncio.run(_persist_and_print(arguments.path, arguments.run, arguments.callers, requests))

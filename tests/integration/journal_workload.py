@@ -149,6 +149,13 @@ if __name__ == "__main__":
     parser.add_argument("--run", type=int, default=0)
     parser.add_argument("--callers", type=int, default=8)
     parser.add_argument("--requests", type=int)
+    parser.add_argument(
+        "--wait", action="store_true", help="say that it is ready, and wait for a line before it begins"
+    )
     arguments = parser.parse_args()
+    if arguments.wait:
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
+        sys.stdin.readline()
     requests = count() if arguments.requests is None else range(arguments.requests)
     asyncio.run(_persist_and_print(arguments.path, arguments.run, arguments.callers, requests))

@@ -1,0 +1,60 @@
+"""What a second process does to a journal that the first has open.
+
+python -m tests.integration.second_process contend PATH EVENTS    append with expected versions, again after conflicts
+python -m tests.integration.second_process ping PATH EVENTS       say the time, every few milliseconds
+"""
+
+import asyncio
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from calliope import ExpectedVersionError, Journal
+from tests.integration.journal_workload import Step
+
+CONTENDED = "contended"
+PINGS = "pings"
+PING_SECONDS = 0.015
+
+
+@dataclass(frozen=True)
+class Ping:
+    """When it was sent, in nanoseconds of the clock that all processes share."""
+
+    sent_nanoseconds: int
+
+
+async def contend(journal: Journal, run: int, events: int) -> int:
+    """Append so many events, each behind what was read; return how often another was first."""
+    stream = journal.event_stream(CONTENDED, Step)
+    conflicts = 0
+    for request in range(events):
+        while True:
+            version = await stream.version()
+            try:
+                await stream.persist(Step(run, 0, request, 0, 1), expected_version=version)
+                break
+            except ExpectedVersionError:
+                conflicts += 1
+    return conflicts
+
+
+async def ping(journal: Journal, events: int) -> None:
+    """Say the time so many times."""
+    stream = journal.event_stream(PINGS, Ping)
+    for _ in range(events):
+        await stream.persist(Ping(time.monotonic_ns()))
+        await asyncio.sleep(PING_SECONDS)
+
+
+async def main(action: str, path: Path, events: int) -> None:
+    async with Journal.open(path) as journal:
+        if action == "contend":
+            print(await contend(journal, 2, events))
+        else:
+            await ping(journal, events)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])))

@@ -31,7 +31,7 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from crdts.dots import INDEX_MASK
-from crdts.run import COUNTER_STEP, END, OFFSET_STEP, START, Deletion, Run
+from crdts.run import COUNTER_STEP, END, OFFSET_STEP, SETTLED_CLOCK, START, Deletion, Run
 from crdts.run_store import Range, RunStore
 
 HOPS_MAX: Final = 16  # steps over deleted runs: then the tree is asked, or an answer is done without
@@ -146,6 +146,9 @@ class RunSequence(RunStore):
 
         Between the two are deleted elements only, and what is in the element's subtree is newer than it. After too many
         steps the answer is False, which costs nothing but the certainty that concurrent runs do not interleave here.
+
+        If what is between is forgotten, the answer is the one that keeps together what may still be torn apart: nothing
+        concurrent to a settled element is to come, so beside one it is the run that the insertion must hang on.
         """
         origin = run.left_origin
         for _ in range(HOPS_MAX):
@@ -154,7 +157,9 @@ class RunSequence(RunStore):
             if run.clock < clock:
                 return False
             between = self.run_of(origin)
-            if between is None or between.visible or between.clock < clock:
+            if between is None:
+                return clock == SETTLED_CLOCK < run.clock
+            if between.visible or between.clock < clock:
                 return False
             origin = between.left_origin
         return False

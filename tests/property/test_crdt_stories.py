@@ -78,3 +78,18 @@ def test_a_removal_from_an_lww_map_is_counted_from_until_it_is_stable():
     assert a.replica.value == {"k": "settled"}
     cluster.merge(a, c)
     assert a.replica.value == {"k": "not yet"}
+
+
+def test_what_is_typed_backwards_stays_together_when_what_was_before_it_is_forgotten_meanwhile():
+    cluster = cluster_of(Text)
+    a, b, c = cluster.members
+    cluster.issue(b, Command("insert", (0, "-.")))
+    cluster.issue(b, Command("delete", (0, 1)))
+    cluster.catch_up(a, first)
+    cluster.catch_up(c, first)
+    cluster.issue(b, Command("insert", (0, "y")))
+    cluster.stabilize(b)
+    cluster.issue(a, Command("insert", (0, "A")))
+    cluster.issue(b, Command("insert", (0, "x")))
+    cluster.merge(b, a)
+    assert b.replica.value == "Axy."

@@ -4,6 +4,7 @@ import csv
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import chain, islice
 from typing import BinaryIO, cast
 
 import anyio
@@ -91,10 +92,15 @@ async def _import(url: str, file: BinaryIO, read: LogReader, columns: Columns) -
 
     with checked_arguments():
         journal = Journal.open(url)
+    rows = read(file, columns)
+    try:
+        first = list(islice(rows, 1))  # a file that is no event log makes no journal
+    except EventLogError as error:
+        raise CalliopeError(f"{file.name}: {error}; {_kept(summary)}") from error
     async with journal:
         with _progress(file) as show:
             try:
-                return await import_rows(journal, read(file, columns), on_progress=note)
+                return await import_rows(journal, chain(first, rows), on_progress=note)
             except EventLogError as error:
                 raise CalliopeError(f"{file.name}: {error}; {_kept(summary)}") from error
             except ExpectedVersionError as error:

@@ -41,6 +41,7 @@ class Journal:
     def __init__(self, open_store: Callable[[], Awaitable[EventStore]], clock: MicrosecondClock = system_clock) -> None:
         self._open_store = open_store
         self._clock = clock
+        self._entered = False
         self._opened: EventStore | None = None
         self._codecs: dict[Any, EventCodec[Any]] = {}
         self._known = KnownTypes(self._codecs)
@@ -74,9 +75,14 @@ class Journal:
         return cls(lambda: SqliteStore.open(path, durability=durability), clock)
 
     async def __aenter__(self) -> Self:
-        if self._opened is not None:
+        if self._entered:
             raise JournalClosedError("a journal is entered once; open it anew")
-        self._opened = await self._open_store()
+        self._entered = True
+        try:
+            self._opened = await self._open_store()
+        except BaseException:
+            self._entered = False
+            raise
         return self
 
     async def __aexit__(
@@ -191,7 +197,8 @@ class Journal:
         """Yield a summary of every stream whose id begins with a prefix, in the order of the ids."""
         if prefix:
             checked_text("prefix", prefix, STREAM_ID_BYTES_MAX)
-        return Source.from_inlet(lambda: StreamsInlet(self._store, prefix))
+        store = self._store
+        return Source.from_inlet(lambda: StreamsInlet(store, prefix))
 
     def _codec(self, event_type: Any) -> EventCodec[Any]:
         codec = self._codecs.get(event_type)
@@ -217,19 +224,35 @@ async def _open_memory() -> EventStore:
 def _path_of(url: str | os.PathLike[str]) -> Path | None:
     """Return the file of a journal; None: it is kept in memory."""
     text = os.fspath(url)
-    if type(text) is not str:
+    if not isinstance(text, str):
         raise TypeError(f"a journal's URL must be a str or a path, not {url!r}")
     if text == "memory://":
         return None
-    scheme, separator, rest = text.partition("://")
-    if separator and scheme != "sqlite":
-        raise ValueError(f"{text!r} is no journal that is known here: give a path, sqlite:///path or memory://")
-    if separator and not rest.startswith("/"):
-        raise ValueError(f"{text!r} must have three slashes before a relative path, four before an absolute one")
-    path = rest[1:] if separator else text
-    if not path or "\0" in path:
+    if isinstance(url, str):
+        text = _path_in(url)
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        raise ValueError(f"{text!r} names no file: it contains lone surrogates") from None
+    if not text or "\0" in text:
         raise ValueError(f"{text!r} names no file")
-    return Path(path)
+    return Path(text).absolute()  # connections are opened later too, when the working directory may be another
+
+
+def _path_in(url: str) -> str:
+    """Return the path in `sqlite:///path`, or a plain path as it is."""
+    scheme, colon, rest = url.partition(":")
+    if not colon or (scheme and scheme not in _SCHEMES and not rest.startswith("//")):
+        return url
+    if scheme != "sqlite":
+        raise ValueError(f"{url!r} is no journal that is known here: give a path, sqlite:///path or memory://")
+    if not rest.startswith("///"):
+        raise ValueError(f"{url!r} must have three slashes before a relative path, four before an absolute one")
+    return rest.removeprefix("///")
+
+
+_SCHEMES = ("memory", "sqlite", "file", "postgres", "postgresql", "nats")
+"""What begins like this is taken for a URL, also when its slashes are missing."""
 
 
 def _selection(tags: str | Collection[str], types: str | type | Collection[str | type], prefix: str) -> Selection:

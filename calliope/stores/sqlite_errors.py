@@ -30,7 +30,7 @@ def translated(error: Exception, path: str) -> Exception:
             return JournalFormatError(f"it cannot be used as a journal ({described})")
         case apsw.Error() | OSError():
             return StorageError(
-                "the storage failed; whether it was written is unknown, the same event id may be sent again"
-                f" ({described})"
+                f"the storage failed ({described}); of what was being written it is unknown whether it was written,"
+                " and the same event id may be sent again"
             )
     return error

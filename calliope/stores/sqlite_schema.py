@@ -106,10 +106,15 @@ def identify(path: Path) -> None:
     of this process hold (https://sqlite.org/howtocorrupt.html, section 2.2).
 
     Raises:
-        JournalFormatError: the path is a folder, or the file is something else, or of a newer format.
+        JournalFormatError: the path is a folder or no ordinary file, or the file is something else or
+            of a newer format.
     """
     if path.is_dir():
         raise JournalFormatError(f"{path} is a folder, not a journal")
+    if path.is_symlink() and not path.exists():
+        raise JournalFormatError(f"{path} is a link to what does not exist, not a journal")
+    if path.exists() and not path.is_file():
+        raise JournalFormatError(f"{path} is no ordinary file, so it cannot be a journal")
     if not path.parent.is_dir():
         raise JournalFormatError(f"{path} cannot be made: there is no folder {path.parent}")
     if not path.exists() or path.stat().st_size == 0 or Path(f"{path}-journal").exists():

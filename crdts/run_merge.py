@@ -11,7 +11,7 @@ This holds as long as mine has not settled what only theirs knows to be stable: 
 from __future__ import annotations
 
 from crdts.dots import Join
-from crdts.run import START, Run, by_replica, dot_of
+from crdts.run import START, Deletion, Run, by_replica, dot_of
 from crdts.run_reset import integrate_all, keep_only
 from crdts.run_sequence import RunSequence, hang_on_start
 from crdts.run_settling import Covers, cut, is_gone
@@ -86,10 +86,17 @@ def _take_over_deletions(mine: RunSequence, theirs: RunSequence, join: Join) -> 
         known = run.count_leading(lambda dot: not join.unseen_here(dot))
         if known < run.length:
             fresh.append(run.part(known, run.length))
-        if known:
-            for deletion in run.deletions_of(0, known):
-                mine.delete_range(Range(run.start, run.step, known), deletion)
+        if known and run.deletions:
+            _delete(mine, Range(run.start, run.step, known), run.deletions_of(0, known))
     return fresh
+
+
+def _delete(mine: RunSequence, elements: Range, deletions: tuple[Deletion, ...]) -> None:
+    here = mine.run_of(elements.start)
+    if here is not None and (here.start, here.length, here.deletions) == (elements.start, elements.length, deletions):
+        return  # as nearly always
+    for deletion in deletions:
+        mine.delete_range(elements, deletion)
 
 
 def _translated(run: Run, join: Join) -> Run:

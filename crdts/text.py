@@ -58,23 +58,23 @@ class Text(_Sequence):
             raise ValueError("the text to insert is empty: there is nothing to do")
         return self._insert(index, identify(text))
 
-    def delete(self, index: int, count: int = 1) -> Operation:
+    def delete(self, index: int, n: int = 1) -> Operation:
         """Deletes characters.
 
         Args:
             index: The index of the first.
-            count: How many, at least one.
+            n: How many, at least one.
 
         Raises:
             IndexError: There are not so many characters from there on; nothing has changed.
-            TypeError: The index or the count is not an int.
-            ValueError: The count is not positive; nothing has changed.
+            TypeError: The index or the number is not an int.
+            ValueError: The number is not positive; nothing has changed.
         """
         check_index(index, len(self._runs) - 1, "delete at")
-        _check_count(count)
-        if count > len(self._runs) - index:
-            raise IndexError(f"cannot delete {count} characters at {index}: there are {len(self._runs) - index}")
-        return self._delete(index, count)
+        _check_count(n)
+        if n > len(self._runs) - index:
+            raise IndexError(f"cannot delete {n} characters at {index}: there are {len(self._runs) - index}")
+        return self._delete(index, n)
 
     def __str__(self) -> str:
         return self.value

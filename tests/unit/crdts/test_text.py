@@ -40,7 +40,7 @@ def test_strings_are_inserted_and_deleted_by_index():
     text.insert(5, ",")
     text.delete(0)
     text.insert(0, "J")
-    text.delete(6, 6)
+    text.delete(6, n=6)
     assert text.value == str(text) == "Jello,"
     assert len(text) == 6
     assert repr(text) == "<Text of a: 'Jello,' at {'a': 5}>"

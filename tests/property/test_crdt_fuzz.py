@@ -41,9 +41,9 @@ nasty = st.sampled_from([*NASTY, deep("x", 31), deep("x", 33), deep("x", 400)])
 
 @st.composite
 def damaged(draw, data):
-    """The bytes with a few changes to them, or with a few changes to what they say."""
-    change = draw(st.sampled_from([damaged_bytes, damaged_message]))
-    for _ in range(draw(st.integers(1, 3))):
+    """The bytes with a few changes to them, or with a few changes to what they say, most of them small."""
+    change = draw(st.sampled_from([damaged_message, damaged_message, damaged_message, damaged_bytes]))
+    for _ in range(draw(st.sampled_from([1, 1, 2, 3]))):
         data = change(draw, data)
     return data
 
@@ -56,7 +56,7 @@ def damaged_bytes(draw, data):
 
 def damaged_message(draw, data):
     try:
-        plain = msgpack.unpackb(data, strict_map_key=False)
+        plain = msgpack.unpackb(data, strict_map_key=False, use_list=False)
         return msgpack.packb(changed(draw, plain))
     except (ValueError, TypeError, OverflowError):  # it was damaged too much already
         return damaged_bytes(draw, data)
@@ -65,20 +65,32 @@ def damaged_message(draw, data):
 def changed(draw, plain):
     """Returns a plain value with one thing somewhere in it replaced, dropped, doubled or swapped with another."""
     items = list(plain.items()) if isinstance(plain, dict) else plain
-    if not isinstance(items, list | tuple) or not items or draw(st.integers(0, 5)) == 0:
-        return draw(nasty)
+    if not isinstance(items, list | tuple) or not items:
+        return draw(st.one_of(similar(plain), similar(plain), nasty))
     items = list(items)
-    at = draw(st.integers(0, len(items) - 1))
-    how = draw(st.sampled_from(["inside", "inside", "inside", "drop", "double", "swap"]))
+    other, at = sorted(draw(st.integers(0, len(items) - 1)) for _ in "12")  # what matters comes last in a message
+    how = draw(st.sampled_from(["inside"] * 7 + ["drop", "double", "swap", "replace"]))
     if how == "inside":
         items[at] = changed(draw, items[at])
     elif how == "drop":
         del items[at]
     elif how == "double":
-        items.insert(at, items[at])
+        items.insert(other, items[at])
+    elif how == "swap":
+        items[at], items[other] = items[other], items[at]
     else:
-        items[at], items[0] = items[0], items[at]
-    return dict(items) if isinstance(plain, dict) else items
+        items[at] = draw(nasty)
+    return dict(items) if isinstance(plain, dict) else tuple(items)
+
+
+def similar(plain):
+    """Something of the same type that might just pass."""
+    if isinstance(plain, int):
+        nearby = [plain + 1, plain - 1, plain + 2, -plain, 0, 1, 2, 3, plain << 20, plain << 32, 2**62, 2**63 - 1]
+        return st.sampled_from([each for each in nearby if each < 2**64])
+    if isinstance(plain, str):
+        return st.sampled_from(["a", "b", "c", "z", "x", "y", "add", "remove", "clear", "insert", "ORSet", "Text", ""])
+    return nasty
 
 
 @st.composite

@@ -112,7 +112,7 @@ class WritingConnection:
     def _use(self, connection: apsw.Connection) -> apsw.Connection:
         connection.set_wal_hook(self._note_log_pages)
         self._connection = connection
-        self._settled = False
+        self._settled = not _has_log(connection)
         self._log_pages = 0
         return connection
 
@@ -125,6 +125,11 @@ class WritingConnection:
     def _note_log_pages(self, _connection: apsw.Connection, _database: str, pages: int) -> int:
         self._log_pages = pages
         return apsw.SQLITE_OK
+
+
+def _has_log(connection: apsw.Connection) -> bool:
+    log = Path(connection.filename_wal)
+    return log.exists() and log.stat().st_size > 0
 
 
 def _settle(connection: apsw.Connection) -> None:

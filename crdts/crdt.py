@@ -257,7 +257,7 @@ class Crdt(CrdtType):
             return []
         base = operations[0].counter - 1
         shift = self._root.counter - base
-        if shift == 0 and operations[0].replica_id == self.replica_id:
+        if shift == 0 and not self._root.stable and operations[0].replica_id == self.replica_id:
             for operation in operations:
                 self.apply(operation)
             return operations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Any, ClassVar, Generic, Self
 
@@ -58,13 +58,6 @@ class _Sequence(Crdt):
     def stabilize(self, version: VersionVector) -> None:
         super().stabilize(version)
         self._settle()
-
-    def adopt(self, operations: Iterable[Operation], seen: VersionVector = NOTHING_SEEN) -> list[Operation]:
-        adopted = list(operations)
-        if adopted:  # what others have done may be stable here though nothing was done here
-            base = adopted[0].counter - 1
-            adopted = self._adopt_all(adopted, base, self._root.counter - base, seen)
-        return adopted
 
     def __len__(self) -> int:
         return len(self._runs)

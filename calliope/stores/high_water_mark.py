@@ -5,8 +5,12 @@ acknowledged are gone and nobody hears of it. The mark is written after each com
 opening the journal must hold at least what the mark says. It is a lower bound and needs no sync: after a power cut it
 may lag behind the journal, never run ahead of it; or be an empty file, or one of zeros, and then it says nothing.
 
-The file, 36 bytes: `CALLMARK`, the journal id (8 bytes), the position (8 bytes, big-endian), four zero bytes, and the
-CRC-32 of all that (4 bytes, big-endian).
+The number of events alone would not do. What else is written (snapshots) is counted too. And a damaged log whose
+pages are in the database already would lay old versions of some of them over the newer ones, without the last event
+being in any of these. So the mark also says how far the log went; the salts tell whether it is still the same log.
+
+The file, 56 bytes: `CALLMARK`, the journal id (8 bytes), the position, the count of other writes and the frames of the
+log (8 bytes each, big-endian), its salts (8 bytes), four zero bytes, and the CRC-32 of all that (4 bytes, big-endian).
 """
 
 import os
@@ -18,23 +22,32 @@ from zlib import crc32
 from calliope.errors import CorruptJournalError
 
 _MAGIC = b"CALLMARK"
-_FORM = struct.Struct(">8s8sQ4x")
+_FORM = struct.Struct(">8s8sQQQ8s4x")
 MARK_BYTES = _FORM.size + 4
 
 READS_MAX = 10
 """How often a mark is read before it counts as damaged: another process may be in the middle of writing it."""
 
+NO_SALTS = bytes(8)
+"""Instead of a log's salts: it is unknown which log it was."""
+
 
 class Marked(NamedTuple):
-    """What a mark says.
+    """What a mark says: what was acknowledged at least.
 
     Attributes:
         journal_id: the journal that it belongs to.
-        position: what was acknowledged of it; there may be more.
+        position: its last event.
+        other_writes: how often something other than events was written, such as a snapshot.
+        log_frames: how many frames its write-ahead log had.
+        log_salts: which log that was, by its header; zeros: unknown.
     """
 
     journal_id: bytes
     position: int
+    other_writes: int = 0
+    log_frames: int = 0
+    log_salts: bytes = NO_SALTS
 
 
 class HighWaterMark:
@@ -64,15 +77,22 @@ class HighWaterMark:
             f"the mark {self.path} does not match its checksum; if the journal verifies, remove the mark"
         )
 
-    def write(self, journal_id: bytes, position: int) -> None:
-        """Remember a position that is durable.
+    def write(
+        self,
+        journal_id: bytes,
+        position: int,
+        other_writes: int = 0,
+        log_frames: int = 0,
+        log_salts: bytes = NO_SALTS,
+    ) -> None:
+        """Remember what is durable.
 
         Raises:
             OSError: the file cannot be written.
         """
         if self._descriptor is None:
             self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        data = _FORM.pack(_MAGIC, journal_id, position)
+        data = _FORM.pack(_MAGIC, journal_id, position, other_writes, log_frames, log_salts)
         os.pwrite(self._descriptor, data + crc32(data).to_bytes(4, "big"), 0)
 
     def close(self) -> None:

@@ -92,8 +92,8 @@ class SqliteStore:
             CorruptJournalError: the journal holds less than was acknowledged, or its first pages are damaged.
         """
         durable = durability == "full"
-        storage, journal_id, mark, head = await anyio.to_thread.run_sync(partial(opened, path, vfs, durable=durable))
-        writer = SqliteWriter(storage, journal_id, mark if durable else None, head)
+        storage, mark, held = await anyio.to_thread.run_sync(partial(opened, path, vfs, durable=durable))
+        writer = SqliteWriter(storage, mark if durable else None, held)
         return cls(path, writer, SqliteReaders(partial(connected, path, vfs)))
 
     def append(self, request: AppendRequest) -> Coroutine[Any, Any, list[StoredRecord]]:

@@ -10,12 +10,14 @@ Recover from fsync Failures?", USENIX ATC 2020). So a log that was left behind, 
 is written once more, as it is, and synced, before anything is added to it or moved into the database.
 """
 
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import apsw
 
+from calliope.stores.high_water_mark import NO_SALTS
 from calliope.stores.page_checksums import PAGE_BYTES
 from calliope.stores.sqlite_schema import transaction
 
@@ -29,6 +31,7 @@ CHECKPOINT_PAGES = 4_000
 """How long the write-ahead log may grow before its pages are moved into the database."""
 
 _LOG_FLAGS = apsw.SQLITE_OPEN_WAL | apsw.SQLITE_OPEN_READWRITE
+_SALTS_OFFSET = 16
 _SETTLED_AT_ONCE = 64 * 1024  # SQLite's file layer writes less than 128 KiB at once
 
 Connect = Callable[[], apsw.Connection]
@@ -77,6 +80,7 @@ class WritingConnection:
         self._connection: apsw.Connection | None = None
         self._settled = False
         self._log_pages = 0
+        self._log: int | None = None
         self._use(connection)
 
     def readable(self) -> apsw.Connection:
@@ -101,6 +105,21 @@ class WritingConnection:
             self._checkpoint(connection)
         return connection
 
+    def log_salts(self) -> bytes:
+        """Return what tells the log from those before it; zeros if it has no header yet."""
+        if self._log is None and self._connection is not None:
+            with suppress(OSError):  # it is made with the first commit
+                self._log = os.open(self._connection.filename_wal, os.O_RDONLY | os.O_CLOEXEC)
+        return log_salts(self._log) if self._log is not None else NO_SALTS
+
+    def log_after_commit(self, salts: bytes) -> tuple[int, bytes]:
+        """Return how many frames the log had after the last commit here, and its salts.
+
+        If the log is another one than the salts say, which were read within the transaction, nothing is known: it may
+        have begun anew with the commit or after it, and others may do that at any time.
+        """
+        return (self._log_pages, salts) if self.log_salts() == salts else (0, NO_SALTS)
+
     def give_up(self) -> None:
         """Close the connection, and trust it no more; the log is settled before anything is written again."""
         if self._connection is not None:
@@ -108,6 +127,9 @@ class WritingConnection:
                 leave_log_alone(self._connection)
             close_quietly(self._connection)
             self._connection = None
+        if self._log is not None:
+            os.close(self._log)  # no locks are lost: SQLite locks the database and the index of the log, not the log
+            self._log = None
 
     def _use(self, connection: apsw.Connection) -> apsw.Connection:
         connection.set_wal_hook(self._note_log_pages)
@@ -130,6 +152,12 @@ class WritingConnection:
 def _has_log(connection: apsw.Connection) -> bool:
     log = Path(connection.filename_wal)
     return log.exists() and log.stat().st_size > 0
+
+
+def log_salts(descriptor: int) -> bytes:
+    """Return the salts in the header of a write-ahead log (https://sqlite.org/fileformat2.html#walformat)."""
+    salts = os.pread(descriptor, len(NO_SALTS), _SALTS_OFFSET)
+    return salts if len(salts) == len(NO_SALTS) else NO_SALTS
 
 
 def _settle(connection: apsw.Connection) -> None:

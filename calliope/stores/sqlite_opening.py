@@ -11,11 +11,11 @@ from typing import NamedTuple
 import apsw
 
 from calliope.errors import CorruptJournalError
-from calliope.stores.high_water_mark import HighWaterMark, Marked
-from calliope.stores.sqlite_connection import WritingConnection, close_quietly, connected, leave_log_alone
+from calliope.stores.high_water_mark import NO_SALTS, HighWaterMark, Marked
+from calliope.stores.sqlite_connection import WritingConnection, close_quietly, connected, leave_log_alone, log_salts
 from calliope.stores.sqlite_errors import translated
 from calliope.stores.sqlite_reader import SqliteReader
-from calliope.stores.sqlite_schema import create_or_check, identify
+from calliope.stores.sqlite_schema import create_or_check, identify, transaction
 
 
 class OpenedJournal(NamedTuple):
@@ -23,15 +23,13 @@ class OpenedJournal(NamedTuple):
 
     Attributes:
         storage: the connection that writes.
-        journal_id: the journal's id, as in the file.
-        mark: where acknowledged positions are remembered.
-        head: its highest position.
+        mark: where it is remembered what was acknowledged.
+        held: what it holds now.
     """
 
     storage: WritingConnection
-    journal_id: bytes
     mark: HighWaterMark
-    head: int
+    held: Marked
 
 
 def opened(path: Path, vfs: str, *, durable: bool) -> OpenedJournal:
@@ -52,25 +50,47 @@ def _opened(path: Path, vfs: str, *, durable: bool) -> OpenedJournal:
     identify(path)
     mark = HighWaterMark(Path(f"{path}-mark"))
     marked = mark.read()  # before the file is read: another process may be writing both
-    if path.exists() and path.stat().st_size == 0:
-        _check_acknowledged(path, marked, None, 0)
+    if path.exists() and path.stat().st_size == 0 and marked is not None:
+        _check_acknowledged(path, marked, Marked(marked.journal_id, 0))
     connection = connected(path, vfs, durable=durable, create=True)
     try:
-        journal_id = create_or_check(connection, path)
-        head = SqliteReader(connection).head()
-        _check_acknowledged(path, marked, journal_id, head)
+        held = _held(connection, create_or_check(connection, path))
+        if marked is not None and marked.journal_id == held.journal_id:
+            _check_acknowledged(path, marked, held)
     except BaseException:
         leave_log_alone(connection)  # it is evidence
         close_quietly(connection)
         raise
     storage = WritingConnection(connection, partial(connected, path, vfs, durable=durable))
-    return OpenedJournal(storage, journal_id, mark, head)
+    return OpenedJournal(storage, mark, held)
 
 
-def _check_acknowledged(path: Path, marked: Marked | None, journal_id: bytes | None, head: int) -> None:
-    """Check that a journal (None: an empty file) holds what its mark says; another journal's mark says nothing."""
-    if marked is not None and journal_id in (None, marked.journal_id) and head < marked.position:
-        raise CorruptJournalError(
-            f"{path} ends at position {head}, but {marked.position} was acknowledged;"
-            f" to go on with what is left, remove {path}-mark"
-        )
+def _held(connection: apsw.Connection, journal_id: bytes) -> Marked:
+    """Return what a journal holds; which log it has is asked on both sides, because others may begin it anew."""
+    before = _log_salts(connection)
+    with transaction(connection, "DEFERRED"):
+        head = SqliteReader(connection).head()
+        other_writes = int(connection.execute("SELECT other_writes FROM meta").get)
+    frames, _ = connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)
+    salts = before if before == _log_salts(connection) else NO_SALTS
+    return Marked(journal_id, head, other_writes, frames, salts)
+
+
+def _log_salts(connection: apsw.Connection) -> bytes:
+    try:
+        with open(connection.filename_wal, "rb") as log:
+            return log_salts(log.fileno())
+    except FileNotFoundError:
+        return NO_SALTS
+
+
+def _check_acknowledged(path: Path, marked: Marked, held: Marked) -> None:
+    if held.position < marked.position:
+        what = f"ends at position {held.position}, but {marked.position} was acknowledged"
+    elif held.other_writes < marked.other_writes:
+        what = f"holds {held.other_writes} changes of snapshots, but {marked.other_writes} were acknowledged"
+    elif held.log_salts == marked.log_salts != NO_SALTS and held.log_frames < marked.log_frames:
+        what = f"has a log of {held.log_frames} frames, but {marked.log_frames} were acknowledged"
+    else:
+        return
+    raise CorruptJournalError(f"{path} {what}; to go on with what is left, remove {path}-mark")

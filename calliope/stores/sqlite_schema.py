@@ -1,6 +1,6 @@
 """The form of a journal file: an SQLite database (https://sqlite.org/fileformat.html) that any SQLite can read.
 
-    meta        one row: the journal id
+    meta        one row: the journal id, and how often something other than events was written
     stream      a number for each stream id, and the stream's kind
     event_type  a number for each stored type name and schema version
     event       one row an event; `position` is the order of the journal and has no gaps
@@ -39,7 +39,8 @@ _HEADER_BYTES = 100
 
 _TABLES = """
 CREATE TABLE meta (
-    journal_id BLOB NOT NULL
+    journal_id BLOB NOT NULL,
+    other_writes INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE stream (
     id INTEGER PRIMARY KEY,
@@ -139,7 +140,7 @@ def create_or_check(connection: apsw.Connection, path: Path) -> bytes:
         with transaction(connection):
             if connection.pragma("application_id") != APPLICATION_ID:  # nobody was quicker
                 connection.execute(_TABLES)
-                connection.execute("INSERT INTO meta VALUES (?)", (os.urandom(8),))
+                connection.execute("INSERT INTO meta VALUES (?, 0)", (os.urandom(8),))
                 connection.pragma("application_id", APPLICATION_ID)
                 connection.pragma("user_version", FORMAT_VERSION)
     _check_version(path, int(connection.pragma("user_version")))

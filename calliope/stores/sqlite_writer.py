@@ -27,7 +27,7 @@ from calliope.errors import (
     StreamKindError,
 )
 from calliope.stores.commit_lane import Pending
-from calliope.stores.high_water_mark import HighWaterMark
+from calliope.stores.high_water_mark import HighWaterMark, Marked
 from calliope.stores.protocol import AppendRequest, StreamKind
 from calliope.stores.record import StoredRecord, StoredType, position_of_minted_id
 from calliope.stores.sqlite_connection import WritingConnection
@@ -53,6 +53,8 @@ _FOLD_INDEX = """
     DELETE FROM recent_event_by_stream
 """
 _INSERT_EVENT = f"INSERT INTO event ({ALL_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+
+_COUNT_OTHER_WRITE = "UPDATE meta SET other_writes = other_writes + 1 RETURNING other_writes"
 
 Write = Callable[[apsw.Connection], object]
 """Any other write that shares the lane, such as saving a snapshot."""
@@ -91,9 +93,8 @@ class SqliteWriter:
 
     Args:
         storage: the connection that writes.
-        journal_id: the journal's id, as in the file.
-        mark: where acknowledged positions are remembered; None when durability is relaxed.
-        head: the highest position that readers know of.
+        mark: where it is remembered what was acknowledged; None when durability is relaxed.
+        held: what the journal holds now.
 
     Attributes:
         journal_id: the journal's id, as in the file.
@@ -103,14 +104,14 @@ class SqliteWriter:
     def __init__(
         self,
         storage: WritingConnection,
-        journal_id: bytes,
         mark: HighWaterMark | None,
-        head: int,
+        held: Marked,
     ) -> None:
         self._storage = storage
-        self.journal_id = journal_id
+        self.journal_id = held.journal_id
         self._mark = mark
-        self.head = head
+        self.head = held.position
+        self._other_writes = held.other_writes
         self._folded_at = 0
         self._connection = storage.readable()
         self._path = self._connection.filename
@@ -134,11 +135,13 @@ class SqliteWriter:
                     self._stage(pending, staged)
                 staged.insert(self._connection)
                 self._fold_index()
+                log_salts = self._storage.log_salts()
         except Exception as error:
             self._fail(batch, error, visible)
             return Advance([])
-        if staged.records:
-            self._remember_acknowledged()
+        self._other_writes = staged.other_writes or self._other_writes
+        if staged.records or staged.other_writes:
+            self._remember_acknowledged(log_salts)
         advance.records += staged.records
         return advance
 
@@ -174,10 +177,11 @@ class SqliteWriter:
             self._data_version = None  # so that the first look looks
             self._forget()
 
-    def _remember_acknowledged(self) -> None:
+    def _remember_acknowledged(self, log_salts: bytes) -> None:
         if self._mark is not None:
-            with suppress(OSError):  # the events are durable; an older mark only notices less
-                self._mark.write(self.journal_id, self.head)
+            log = self._storage.log_after_commit(log_salts)
+            with suppress(OSError):  # what was written is durable; an older mark only notices less
+                self._mark.write(self.journal_id, self.head, self._other_writes, *log)
 
     def _forget(self) -> None:
         """Remember nothing of the tables, whose numbers a rolled back transaction gives again."""
@@ -229,6 +233,7 @@ class SqliteWriter:
                 pending.reply = self._staged_append(request, staged)
             else:
                 pending.reply = request(self._connection)
+                staged.other_writes = cast(int, self._connection.execute(_COUNT_OTHER_WRITE).get)
         except CalliopeError as error:
             pending.error = error
 
@@ -331,13 +336,14 @@ class SqliteWriter:
 class _Staged:
     """The rows of one transaction, gathered so that each table is written by one statement."""
 
-    __slots__ = ("named", "records", "rows", "tags")
+    __slots__ = ("named", "other_writes", "records", "rows", "tags")
 
     def __init__(self) -> None:
         self.records: list[StoredRecord] = []
         self.rows: list[tuple[object, ...]] = []
         self.tags: list[tuple[str, int]] = []
         self.named: dict[tuple[int, str], list[StoredRecord]] = {}
+        self.other_writes = 0
 
     def insert(self, connection: apsw.Connection) -> None:
         if self.rows:

@@ -18,8 +18,8 @@ def mark(tmp_path: Path):
 def test_a_mark_says_what_was_written_last(mark: HighWaterMark) -> None:
     assert mark.read() is None
     mark.write(JOURNAL_ID, 17)
-    mark.write(JOURNAL_ID, 2**40)
-    assert mark.read() == Marked(JOURNAL_ID, 2**40)
+    mark.write(JOURNAL_ID, 2**40, 3, 4_000, b"saltsalt")
+    assert mark.read() == Marked(JOURNAL_ID, 2**40, 3, 4_000, b"saltsalt")
     assert mark.path.stat().st_size == MARK_BYTES
 
 

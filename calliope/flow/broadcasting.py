@@ -35,10 +35,9 @@ class Distributor(Generic[T]):
 
     def request(self) -> None:
         """Pull upstream, for as much as the hungriest branch wants and the fullest has room for."""
-        branches = [branch for branch in self.branches if not (branch.closed or self._stopped)]
-        room = min((self._buffer - len(branch.held) for branch in branches), default=0)
-        wanted = max((branch.wanted for branch in branches), default=0)
-        if room and wanted:
+        room = min(self._buffer - len(branch.held) for branch in self.branches)
+        wanted = max(branch.wanted for branch in self.branches)
+        if room and wanted and not self._stopped:
             self._pump.request(min(room, wanted))
 
     def _changed(self) -> None:
@@ -100,6 +99,7 @@ class BranchInlet(Generic[T]):
         """Leave the broadcast; the last one to leave closes upstream."""
         if not self.closed:
             self.closed = True
+            self.wanted = 0
             self.held.clear()
             await self._distributor.aclose_if_unused()
 

@@ -93,8 +93,6 @@ class Queue(Generic[T]):
             await _wait(self._takers)
         chunk = taken(self._held, min(limit, CHUNK))
         _wake(self._putters, len(chunk))
-        if self._held:
-            _wake(self._takers, 1)
         return chunk
 
 

@@ -365,6 +365,23 @@ async def test_what_a_loop_that_was_left_waits_for_has_a_task_of_its_own(anyio_b
     assert tasks[0] is not asyncio.current_task()
 
 
+async def test_what_closes_a_loop_that_was_left_may_run_streams_of_its_own(anyio_backend: str) -> None:
+    inner, log = Probe([1, 2], closing_waits=True), []
+
+    async def numbers() -> AsyncIterator[int]:
+        try:
+            yield 1
+            yield 2
+        finally:
+            await inner.source.run_first()
+            log.append(inner.closed)
+
+    async for _ in Source.from_async(numbers()):
+        break
+    await settle()
+    assert log == [1]
+
+
 def test_an_iterator_that_outlives_its_event_loop_still_closes_what_needs_no_loop(anyio_backend: str) -> None:
     log: list[str] = []
 

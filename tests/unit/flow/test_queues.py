@@ -1,5 +1,7 @@
 """A bounded queue between code that has elements and a stream that hands them on."""
 
+import asyncio
+
 import anyio
 import pytest
 
@@ -61,6 +63,19 @@ async def test_the_room_that_a_cancelled_put_was_given_goes_to_the_next() -> Non
         doomed.cancel()  # … which is cancelled before it runs
         while list(await queue.get(1)) != [3]:
             pass
+
+
+async def test_the_room_that_was_given_to_a_put_that_is_cancelled_first_goes_to_the_next(anyio_backend: str) -> None:
+    if anyio_backend == "trio":
+        return  # where a task that has been woken is not cancelled before it runs
+    queue: Queue[int] = Queue(1)
+    await queue.put(1)
+    doomed, other = asyncio.ensure_future(queue.put(2)), asyncio.ensure_future(queue.put(3))
+    await settle()
+    assert list(await queue.get(1)) == [1]
+    doomed.cancel()
+    assert list(await queue.get(1)) == [3]
+    await other
 
 
 async def test_a_closed_queue_takes_nothing_more() -> None:

@@ -131,7 +131,8 @@ async def test_flat_map_closes_a_generator_that_is_left_in_the_middle() -> None:
         finally:
             log.append("closed")
 
-    assert await numbers().flat_map(endless).take(2).run_collect() == [0, 0]
+    generators = [endless(0), endless(1)]
+    assert await Source.from_iterable(generators).flat_map(lambda x: x).take(2).run_collect() == [0, 0]
     assert log == ["closed"]
 
 

@@ -174,7 +174,7 @@ class RunSequence(RunStore):
         """
         self._cursor = None
         parent = self.run_of(run.parent)
-        if parent is None:
+        if parent is None or not _is_older(parent, run):
             hang_on_start(run)
             parent = self._tree.first
         if run.hangs_right:
@@ -274,6 +274,12 @@ class RunSequence(RunStore):
     def _is_before(self, element: int, run: Run) -> bool:
         other = self.run_of(element)
         return other is not None and self._tree.precedes(other, run)
+
+
+def _is_older(holder: Run, run: Run) -> bool:
+    """Says whether a run's parent is older; a forged operation may claim that it had not seen what it hangs on."""
+    clock = holder.clock_at((run.parent - holder.start) // holder.step)
+    return run.parent == START or (clock, run.parent) < (run.clock, run.start)
 
 
 def hang_on_start(run: Run) -> None:

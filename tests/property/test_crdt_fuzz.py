@@ -14,6 +14,8 @@ from crdts.operation import Operation
 from crdts.testing import Cluster
 from crdts.testing.rendering import rendered
 from crdts.testing.steps import Steps
+from crdts.text import Text
+from crdts.version_vector import VersionVector
 from tests.property.crdt_subjects import SUBJECTS
 
 subjects = pytest.mark.parametrize("subject", SUBJECTS.values(), ids=SUBJECTS.keys())
@@ -185,6 +187,17 @@ def test_random_bytes_are_refused(subject, data):
             decode(data)
 
 
+def test_an_insertion_that_denies_having_seen_what_it_hangs_on_does_not_spoil_the_state():
+    a, b, c = Text("a"), Text("b"), Text("c")
+    for operation in [b.insert(0, "z"), b.insert(0, "y")]:
+        a.apply(operation)
+        c.apply(operation)
+    c.apply(a.insert(0, "1"))
+    real = a.insert(0, "2")
+    assert c.apply(Operation("a", 2, VersionVector(), "Text", "insert", real.argument))
+    expect_usable(c)
+
+
 # What a header may claim that its bytes do not keep, and what is dear to build or to walk.
 BOMBS = {
     "an array of four billion items": b"\xdd\xff\xff\xff\xff",
@@ -203,7 +216,7 @@ BOMBS = {
     "a map of one key, many times": b"\xdf\x00\x00\x13\x88" + b"\x01\xc0" * 5_000,
 }
 BYTES_A_BYTE = 100  # a list item takes 8 bytes, an empty dictionary 64, each from one byte
-BYTES_AT_LEAST = 50_000
+BYTES_AT_LEAST = 200_000  # the frames of a traceback, as deep as plain values may be nested
 SECONDS_AT_MOST = 2
 
 

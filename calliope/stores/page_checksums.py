@@ -20,6 +20,7 @@ from calliope.errors import CorruptJournalError
 PAGE_BYTES = 4096
 RESERVED_BYTES = 8
 _CONTENT_BYTES = PAGE_BYTES - RESERVED_BYTES
+_HEADER_BYTES = 100
 
 VFS_NAME = "calliope-page-checksums"
 
@@ -28,14 +29,16 @@ class ChecksummedFile(apsw.VFSFile):
     """A database file whose pages carry checksums."""
 
     def xRead(self, amount: int, offset: int) -> bytes:  # noqa: N802 - SQLite's name
-        """Read, and check whole pages.
+        """Read, and check whole pages; SQLite reads nothing else but parts of the header.
 
         Raises:
-            CorruptJournalError: a page does not match its checksum, or is cut off.
+            CorruptJournalError: a page does not match its checksum, is cut off, or is of another size.
         """
         data = super().xRead(amount, offset)
         if amount == PAGE_BYTES:
             check_page(data, 1 + offset // PAGE_BYTES)
+        elif amount > _HEADER_BYTES:
+            raise CorruptJournalError(f"its header says that a page has {amount} bytes, not {PAGE_BYTES}")
         return data
 
     def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802 - SQLite's name

@@ -208,7 +208,7 @@ MUTANTS = {
     AddingGCounter: 4,
     OneSidedPNCounter: 3,
     MintingBoundedCounter: 2,
-    ForgetfulGSet: 5,
+    ForgetfulGSet: 8,
     RevivingTwoPhaseSet: 3,
     GreedyORSet: 4,
     ResurrectingORSet: 4,

@@ -201,7 +201,7 @@ def chosen_log() -> Log:
 def main() -> int:
     log = chosen_log()
     try:
-        with tempfile.TemporaryDirectory(prefix="calliope-demo-") as folder:
+        with log.file, tempfile.TemporaryDirectory(prefix="calliope-demo-") as folder:
             anyio.run(partial(demonstrate, log, Path(folder) / "demo.db"))
     except (CheckFailedError, CalliopeError, OSError) as failure:
         console.print(str(failure), style="bold red")

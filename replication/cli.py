@@ -7,11 +7,15 @@ try:
 except ModuleNotFoundError as error:
     if error.name not in ("click", "rich"):
         raise
-    sys.exit(f"calliope: the command line needs {error.name}; pip install 'calliope-streams[cli]' brings it")
+    _missing: str | None = error.name
+else:
+    _missing = None
 
 
 def main() -> None:
     """Run the command line; exit with 0, or with the code that its --help explains."""
+    if _missing is not None:
+        sys.exit(f"calliope: the command line needs {_missing}; pip install 'calliope-streams[cli]' brings it")
     application(prog_name="calliope")
 
 

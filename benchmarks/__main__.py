@@ -1,21 +1,23 @@
 """`python -m benchmarks [journal crdts flow text]`: measure, and print a table for each comparison."""
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks import crdt_states, crdts, flow, journal, journal_peers
+from benchmarks import crdt_states, crdts, flow, journal, journal_peers, text_traces
 from benchmarks.rendering import show, summary
 from benchmarks.setting import Setting
 from benchmarks.table import Benchmark, Table
 
 GROUPS: Mapping[str, Sequence[Benchmark]] = {
     "journal": (*journal.BENCHMARKS, *journal_peers.BENCHMARKS),
-    "flow": flow.BENCHMARKS,
     "crdts": (*crdts.BENCHMARKS, *crdt_states.BENCHMARKS),
+    "flow": flow.BENCHMARKS,
+    "text": text_traces.BENCHMARKS,
 }
 
 
@@ -28,13 +30,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         selected = [benchmark for name in options.groups or GROUPS for benchmark in GROUPS[name]]
         tables = [_shown(benchmark(setting)) for benchmark in selected]
     print(summary(tables))
-    print(f"{len(tables)} tables in {time.monotonic() - began:.0f} s")
+    print(f"{len(tables)} tables in {time.monotonic() - began:.0f} s.{_disturbance()}")
     return 0
 
 
 def _shown(table: Table) -> Table:
     show(table)
     return table
+
+
+def _disturbance() -> str:
+    """Say how many others wanted the processors, where the system tells."""
+    if not hasattr(os, "getloadavg"):
+        return ""
+    load, processors = os.getloadavg()[1], os.cpu_count()
+    return f" The load was {load:.1f} on {processors} processors; measuring alone makes about 1."
 
 
 def _setting(options: argparse.Namespace, folder: Path) -> Setting:

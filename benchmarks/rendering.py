@@ -82,7 +82,7 @@ def _span(ratios: Sequence[float]) -> str:
 
 def _target(row: Row, unit: Unit) -> str:
     if row.target is not None:
-        return f"≥ {row.target:g} x"
+        return f"≥ {row.target:.3g} x"
     if row.bound is not None:
         return f"{'≤' if unit.lower_is_better else '≥'} {unit.shown(row.bound)}"
     return ""

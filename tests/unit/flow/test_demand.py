@@ -47,7 +47,7 @@ NEEDED = {
 """How many elements three results take; 3 where nothing is said."""
 
 
-@pytest.mark.parametrize("chunk", [256, 3])
+@pytest.mark.parametrize("chunk", [256, 5, 3])
 @pytest.mark.parametrize("name", EXACT)
 async def test_a_take_computes_exactly_what_it_needs(name: str, chunk: int) -> None:
     probe = Probe(range(1_000), chunk=chunk)

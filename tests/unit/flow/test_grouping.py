@@ -104,6 +104,18 @@ async def test_an_error_upstream_reaches_the_groups_after_their_elements() -> No
     assert sorted(seen) == [1, 2, 3]
 
 
+async def test_a_group_that_is_run_late_still_learns_that_its_stream_failed() -> None:
+    inlet = Probe([1, 2], error=ValueError("x")).source.group_by(lambda x: 0).open()
+    (group,) = await inlet.pull(1)
+    with pytest.raises(ValueError, match="x"):
+        await inlet.pull(1)
+    await inlet.aclose()
+    seen: list[int] = []
+    with pytest.raises(ValueError, match="x"):
+        await group.elements.run_for_each(seen.append)
+    assert seen == [1, 2]
+
+
 async def test_the_key_of_an_element_is_computed_once() -> None:
     computed: list[int] = []
 

@@ -55,7 +55,7 @@ def _stages(setting: Setting, stages: tuple[str, ...], title: str) -> Table:
     count = setting.count(1_000_000)
     contenders = [
         Contender("calliope: run_fold", _rate(count, partial(_ours, stages, count))),
-        Contender("built-in map, filter, reduce", _rate(count, partial(_built_in, stages, count)), target=2 / 3),
+        Contender("built-in map, filter, reduce", _rate(count, partial(_built_in, stages, count)), target=0.67),
         Contender("plain async generators", _rate(count, partial(_generators, stages, count)), target=1),
     ]
     if aiostream is not None:

@@ -120,6 +120,13 @@ class WritingConnection:
         """
         return (self._log_pages, salts) if self.log_salts() == salts else (0, NO_SALTS)
 
+    def close(self) -> None:
+        """Close the connection; SQLite moves the log into the database if nobody else has the journal open."""
+        if self._connection is not None and not self._settled:
+            with suppress(Exception):  # then the log stays as it is
+                self.writable()
+        self.give_up()
+
     def give_up(self) -> None:
         """Close the connection, and trust it no more; the log is settled before anything is written again."""
         if self._connection is not None:

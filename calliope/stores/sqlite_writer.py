@@ -167,7 +167,7 @@ class SqliteWriter:
 
     def close(self) -> None:
         """Close the connection and the mark."""
-        self._storage.give_up()
+        self._storage.close()
         if self._mark is not None:
             self._mark.close()
 

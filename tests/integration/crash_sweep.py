@@ -15,6 +15,7 @@ from pathlib import Path
 
 from calliope import Journal
 from calliope.stores import sqlite_connection
+from calliope.verification import verify_journal
 from tests.integration.faulty_file_layer import KILLED_STATUS, Fault, FaultyFileLayer, kill, tear_and_kill
 from tests.integration.journal_workload import Acknowledgement, check, persist, work
 
@@ -77,6 +78,8 @@ async def _checked(path: Path, done: list[Acknowledgement]) -> None:
     """Check what is there, go on with it, and check it once more."""
     async with Journal.open(path) as journal:
         await check(journal, done)
+    assert verify_journal(path).damages == []
+    async with Journal.open(path) as journal:
         done.append(await persist(journal, 1, 0, 1))
     async with Journal.open(path) as journal:
         await check(journal, done)

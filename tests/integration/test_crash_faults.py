@@ -12,6 +12,7 @@ import pytest
 from calliope import Journal
 from calliope.errors import JournalError, StorageError, StorageFullError
 from calliope.stores import sqlite_connection
+from calliope.verification import verify_journal
 from tests.integration.faulty_file_layer import NO_FAULT, Fault, FaultyFileLayer, FileCall, fail_io, fill_disk
 from tests.integration.journal_workload import Acknowledgement, check, event_id, persist, work
 from tests.integration.power_cut import replayed, write_files
@@ -45,6 +46,7 @@ class PersistentCallers:
         self._layer.fault = NO_FAULT
         async with self._layer.journal(self._path) as journal:
             await check(journal, self.acknowledged)
+        assert verify_journal(self._path).damages == []
 
     def _acknowledge(self, done: Acknowledgement | None) -> None:
         if done is not None:

@@ -6,6 +6,7 @@ from random import Random
 import pytest
 
 from calliope import Journal
+from calliope.verification import verify_journal
 from tests.integration.faulty_file_layer import FaultyFileLayer, FileCall
 from tests.integration.journal_workload import Acknowledgement, check, persist, work
 from tests.integration.power_cut import Disk, write_files
@@ -45,6 +46,7 @@ async def cut_everywhere(tmp_path: Path, requests: int, step: int, cuts: int) ->
                 write_files(folder, disk.after_power_cut(chance if way else None))
                 async with Journal.open(folder / "journal.db") as journal:
                     await check(journal, acknowledged[:acknowledgements])
+                assert verify_journal(folder / "journal.db").damages == []
                 checked += 1
         disk.carry_out(call)
         acknowledgements += call.kind == "acknowledge"

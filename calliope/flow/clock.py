@@ -5,7 +5,6 @@ it is told to, so that a test of an hour takes no time and never depends on the 
 """
 
 import asyncio
-from contextlib import suppress
 from heapq import heappop, heappush
 from itertools import count
 from typing import Any, Protocol, runtime_checkable
@@ -13,9 +12,6 @@ from typing import Any, Protocol, runtime_checkable
 import anyio
 
 from calliope.flow.by_hand import in_trio
-
-with suppress(ImportError):  # trio is an extra
-    from trio.testing import wait_all_tasks_blocked
 
 
 @runtime_checkable
@@ -95,7 +91,7 @@ def check_clock(value: Any) -> None:
 async def settle() -> None:
     """Return when every other task waits for something that has not come yet; no time passes."""
     if in_trio():
-        await wait_all_tasks_blocked()
+        await anyio.wait_all_tasks_blocked()
         return
     current = asyncio.current_task()
     await asyncio.sleep(0)

@@ -6,9 +6,10 @@ take no time.
 
 import pytest
 
-for name in ("append", "durable", "live", "read", "snapshot"):
-    pytest.register_assert_rewrite(f"calliope.testing.{name}_contract")  # an assertion that fails shows its values
-pytest.register_assert_rewrite("calliope.testing.everything")
+pytest.register_assert_rewrite(  # an assertion that fails shows its values
+    *[f"calliope.testing.{part}_contract" for part in ("append", "durable", "live", "read", "snapshot")],
+    "calliope.testing.everything",
+)
 
 from calliope.flow.clock import ManualClock  # noqa: E402 - after the registration
 from calliope.testing.event_store_contract import DurableEventStoreContract, EventStoreContract  # noqa: E402

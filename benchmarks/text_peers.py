@@ -74,10 +74,8 @@ def plain_list(edits: Sequence[Edit]) -> str:
 
 
 def _pycrdt(edits: Sequence[Edit]) -> tuple[Any, Any]:
-    from pycrdt import Doc, Text
-
-    document: Doc[Text] = Doc()
-    text = document.get("text", type=Text)
+    document: pycrdt.Doc[pycrdt.Text] = pycrdt.Doc()
+    text = document.get("text", type=pycrdt.Text)
     for index, deleted, inserted in edits:
         with document.transaction():
             if deleted:
@@ -92,9 +90,7 @@ def _pycrdt_state(edits: Sequence[Edit]) -> bytes:
 
 
 def _loro(edits: Sequence[Edit]) -> tuple[Any, Any]:
-    from loro import LoroDoc
-
-    document = LoroDoc()
+    document = loro.LoroDoc()
     text = document.get_text("text")
     for index, deleted, inserted in edits:
         if deleted:
@@ -106,6 +102,4 @@ def _loro(edits: Sequence[Edit]) -> tuple[Any, Any]:
 
 
 def _loro_state(edits: Sequence[Edit]) -> bytes:
-    from loro import ExportMode
-
-    return bytes(_loro(edits)[0].export(ExportMode.Snapshot()))
+    return bytes(_loro(edits)[0].export(loro.ExportMode.Snapshot()))

@@ -29,17 +29,21 @@ class ChecksummedFile(apsw.VFSFile):
     """A database file whose pages carry checksums."""
 
     def xRead(self, amount: int, offset: int) -> bytes:  # noqa: N802 - SQLite's name
-        """Read, and check whole pages; SQLite reads nothing else but parts of the header.
+        """Read, and check the page that what is read belongs to.
+
+        SQLite reads whole pages, parts of the header before it knows their size, and the beginnings of overflow pages
+        past its cache (`SQLITE_DIRECT_OVERFLOW_READ`), which are checked as a whole, too.
 
         Raises:
             CorruptJournalError: a page does not match its checksum, is cut off, or is of another size.
         """
-        data = super().xRead(amount, offset)
-        if amount == PAGE_BYTES:
-            check_page(data, 1 + offset // PAGE_BYTES)
-        elif amount > _HEADER_BYTES:
-            raise CorruptJournalError(f"its header says that a page has {amount} bytes, not {PAGE_BYTES}")
-        return data
+        if offset + amount <= _HEADER_BYTES:
+            return super().xRead(amount, offset)
+        if amount > PAGE_BYTES or offset % PAGE_BYTES:
+            raise CorruptJournalError(f"{amount} bytes are read at {offset}: its header lies, a page has {PAGE_BYTES}")
+        page = super().xRead(PAGE_BYTES, offset)
+        check_page(page, 1 + offset // PAGE_BYTES)
+        return page if amount == PAGE_BYTES else page[:amount]
 
     def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802 - SQLite's name
         """Write, and seal whole pages."""

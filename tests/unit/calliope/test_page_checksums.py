@@ -102,6 +102,20 @@ def test_a_database_cannot_be_read_in_pages_of_another_size(path: Path, pages: l
         read_all(path)
 
 
+def test_the_pages_of_a_large_value_are_checked_though_sqlite_reads_only_their_beginnings(path: Path) -> None:
+    """It reads them past its cache, and a value's last page only as far as the value goes."""
+    text = "large " * 3_000
+    with closing(connected(path)) as connection, connection:
+        connection.execute("INSERT INTO thing VALUES (?, ?)", (ROWS, text))
+    whole = path.read_bytes()
+    assert read_all(path)[-1] == (ROWS, text)
+
+    for start in range(len(whole) - 3 * PAGE_BYTES, len(whole), PAGE_BYTES):
+        path.write_bytes(flipped(whole, 8 * (start + PAGE_BYTES - RESERVED_BYTES) - 1))
+        with pytest.raises(CorruptJournalError, match="does not match its checksum"):
+            read_all(path)
+
+
 def test_any_sqlite_can_read_what_was_written(path: Path) -> None:
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
         assert connection.execute("SELECT count(*) FROM thing").fetchone() == (ROWS,)

@@ -24,6 +24,7 @@ checked from end to end; see `sqlite_rows`. Every page carries one as well; see 
 """
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,6 +37,9 @@ from calliope.stores.page_checksums import PAGE_BYTES, RESERVED_BYTES
 APPLICATION_ID = 0x43616C6C  # "Call"
 FORMAT_VERSION = 1
 _HEADER_BYTES = 100
+
+SWITCH_SECONDS_MAX = 30.0
+"""How long a process waits until the others that open a new file at the same time let it turn the log on."""
 
 _TABLES = """
 CREATE TABLE meta (
@@ -144,8 +148,22 @@ def create_or_check(connection: apsw.Connection, path: Path) -> bytes:
                 connection.pragma("application_id", APPLICATION_ID)
                 connection.pragma("user_version", FORMAT_VERSION)
     _check_version(path, int(connection.pragma("user_version")))
-    connection.pragma("journal_mode", "wal")
+    _switch_to_log(connection)
     return bytes(connection.execute("SELECT journal_id FROM meta").get)
+
+
+def _switch_to_log(connection: apsw.Connection) -> None:
+    """Turn the write-ahead log on; SQLite does not wait here for others that open the same new file, so we do."""
+    give_up_at = time.monotonic() + SWITCH_SECONDS_MAX
+    while True:
+        try:
+            connection.pragma("journal_mode", "wal")
+        except apsw.BusyError:
+            if time.monotonic() > give_up_at:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 @contextmanager

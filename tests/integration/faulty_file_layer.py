@@ -21,6 +21,7 @@ from calliope.stores.sqlite import Durability, SqliteStore
 
 CallKind = Literal["create", "write", "sync", "failed sync", "truncate", "delete", "acknowledge"]
 
+SECTOR_BYTES = 512
 KILLED_STATUS = 77
 """The exit status of a process that a fault killed."""
 
@@ -82,6 +83,11 @@ class Fault:
 def kill(_: Callable[[], None]) -> None:
     """End the process before the call is carried out, as SIGKILL would."""
     os._exit(KILLED_STATUS)
+
+
+def _torn_at(length: int) -> int:
+    """Return after how many bytes a write is torn: about half of it, and whole sectors, which a disk never tears."""
+    return length // 2 // SECTOR_BYTES * SECTOR_BYTES
 
 
 def tear_and_kill(carry_out_half: Callable[[], None]) -> None:
@@ -160,7 +166,7 @@ class _FaultyFile(apsw.VFSFile):
             self._layer.calls.append(FileCall("write", self._name, offset, bytes(part)))
 
         self._layer.fault.meet(
-            FileCall("write", self._name, offset, bytes(data)), lambda: write(data[: len(data) // 2])
+            FileCall("write", self._name, offset, bytes(data)), lambda: write(data[: _torn_at(len(data))])
         )
         write(data)
 

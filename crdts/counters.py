@@ -11,6 +11,7 @@ Almeida and Lerche, "The Problem with Embedded CRDT Counters and a Solution", 20
 each increment by its dot, until `stabilize` sums them up.
 """
 
+from abc import abstractmethod
 from collections.abc import Iterable
 from typing import Any, ClassVar, Self
 
@@ -36,24 +37,15 @@ def checked_amount(n: object) -> int:
     return n
 
 
-class GCounter(Crdt):
-    """A counter that grows, and can be cleared.
-
-    Shapiro et al., "A Comprehensive Study of Convergent and Commutative Replicated Data Types" (2011), 3.1.1.
-    """
+class _Counter(Crdt):
+    """What the counters have in common: increments, and the way of what was done to a copy."""
 
     __slots__ = ("_ups",)
 
     _keeps_dots = False
-    _actions: ClassVar = {"increment": check_amount, "clear": lambda argument: check_totals(argument, 1)}
 
     def _bottom(self) -> None:
         self._ups = Totals()
-
-    @property
-    def value(self) -> int:
-        """The sum of all increments that no clear has undone."""
-        return self._ups.value
 
     def increment(self, n: int = 1) -> Operation:
         """Adds n, from 0 to 2**63 - 1.
@@ -65,16 +57,44 @@ class GCounter(Crdt):
         if type(n) is not int or not 0 <= n <= COUNTER_MAX:
             checked_amount(n)
         operation = self._clock.issue(self.type_name, "increment", n)
-        self._ups.own += n
+        self._count_up(n, operation)
         return operation
 
     def clear(self) -> Operation:
-        """Undoes every increment that has been seen here, and nothing that is concurrent."""
-        return self._prepare("clear", (self._ups.observed(self.replica_id),))
+        """Undoes everything that has been seen here, and nothing that is concurrent."""
+        return self._prepare("clear", self._observed())
 
     def adopt(self, operations: Iterable[Operation], seen: VersionVector = NOTHING_SEEN) -> list[Operation]:
         """Applies what was done to an older copy of this counter; see `Crdt.adopt`."""
         return super().adopt(settled(list(operations)), seen)
+
+    # The parts that are different in an ORMap; for `PNCounter.increment`, too, who has no idea of it.
+
+    def _count_up(self, n: int, operation: Operation) -> None:
+        self._ups.own += n
+
+    @abstractmethod
+    def _observed(self) -> Any:
+        """Returns the argument of a clear."""
+
+
+class GCounter(_Counter):
+    """A counter that grows, and can be cleared.
+
+    Shapiro et al., "A Comprehensive Study of Convergent and Commutative Replicated Data Types" (2011), 3.1.1.
+    """
+
+    __slots__ = ()
+
+    _actions: ClassVar = {"increment": check_amount, "clear": lambda argument: check_totals(argument, 1)}
+
+    @property
+    def value(self) -> int:
+        """The sum of all increments that no clear has undone."""
+        return self._ups.value
+
+    def _observed(self) -> Any:
+        return (self._ups.observed(self.replica_id),)
 
     def _effect(self, action: str, argument: Any, operation: Operation) -> None:
         self._ups.add(operation.replica_id, argument, self.replica_id)
@@ -96,15 +116,14 @@ class GCounter(Crdt):
 _NEVER_DOWN = Totals()  # shared by the counters that never go down, of which there may be a million; never changed
 
 
-class PNCounter(Crdt):
+class PNCounter(_Counter):
     """A counter that grows and shrinks, and can be cleared.
 
     Shapiro et al. (2011), section 3.1.3: two counters, one of increments and one of decrements.
     """
 
-    __slots__ = ("_downs", "_ups")
+    __slots__ = ("_downs",)
 
-    _keeps_dots = False
     _actions: ClassVar = {
         "increment": check_amount,
         "decrement": check_amount,
@@ -112,7 +131,7 @@ class PNCounter(Crdt):
     }
 
     def _bottom(self) -> None:
-        self._ups = Totals()
+        super()._bottom()
         self._downs = _NEVER_DOWN
 
     @property
@@ -120,34 +139,19 @@ class PNCounter(Crdt):
         """Increments less decrements, as far as no clear has undone them."""
         return self._ups.value - self._downs.value
 
-    def increment(self, n: int = 1) -> Operation:
-        """Adds n, from 0 to 2**63 - 1.
-
-        Raises:
-            TypeError: n is not an int.
-            ValueError: n is negative or does not fit 63 bits.
-        """
-        if type(n) is not int or not 0 <= n <= COUNTER_MAX:
-            checked_amount(n)
-        operation = self._clock.issue(self.type_name, "increment", n)
-        self._ups.own += n
-        return operation
-
     def decrement(self, n: int = 1) -> Operation:
         """Takes n off, from 0 to 2**63 - 1; raises as `increment` does."""
         if type(n) is not int or not 0 <= n <= COUNTER_MAX:
             checked_amount(n)
         operation = self._clock.issue(self.type_name, "decrement", n)
-        self._down_totals.own += n
+        self._count_down(n, operation)
         return operation
 
-    def clear(self) -> Operation:
-        """Undoes everything that has been seen here, and nothing that is concurrent."""
-        return self._prepare("clear", (self._ups.observed(self.replica_id), self._downs.observed(self.replica_id)))
+    def _count_down(self, n: int, operation: Operation) -> None:
+        self._down_totals.own += n
 
-    def adopt(self, operations: Iterable[Operation], seen: VersionVector = NOTHING_SEEN) -> list[Operation]:
-        """Applies what was done to an older copy of this counter; see `Crdt.adopt`."""
-        return super().adopt(settled(list(operations)), seen)
+    def _observed(self) -> Any:
+        return (self._ups.observed(self.replica_id), self._downs.observed(self.replica_id))
 
     def _effect(self, action: str, argument: Any, operation: Operation) -> None:
         totals = self._ups if action == "increment" else self._down_totals

@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar, Self
 
-from crdts.counters import GCounter, PNCounter, check_amount, checked_amount
+from crdts.counters import GCounter, PNCounter, check_amount
 from crdts.crdt import Crdt
 from crdts.dots import Decoder, DotValues, Encoder, Join, Stable
 from crdts.operation import Operation
@@ -25,8 +25,14 @@ class _AmountsByDot(Crdt):
     def value(self) -> int:
         return sum(self._amounts.values.values())
 
-    def clear(self) -> Operation:
-        return self._prepare("clear", None)
+    def _count_up(self, n: int, operation: Operation) -> None:
+        self._effect("increment", n, operation)
+
+    def _count_down(self, n: int, operation: Operation) -> None:
+        self._effect("decrement", n, operation)
+
+    def _observed(self) -> None:
+        """Returns None: what a clear undoes is what its operation has seen."""
 
     def _effect(self, action: str, argument: Any, operation: Operation) -> None:
         dot = self._clock.table.pack(operation)
@@ -73,9 +79,6 @@ class _EmbeddedGCounter(_AmountsByDot, GCounter, map_form_of=GCounter):
     def _bottom(self) -> None:
         self._amounts = DotValues()
 
-    def increment(self, n: int = 1) -> Operation:
-        return self._prepare("increment", checked_amount(n))
-
 
 class _EmbeddedPNCounter(_AmountsByDot, PNCounter, map_form_of=PNCounter):
     """A `PNCounter` inside an `ORMap`."""
@@ -86,9 +89,3 @@ class _EmbeddedPNCounter(_AmountsByDot, PNCounter, map_form_of=PNCounter):
 
     def _bottom(self) -> None:
         self._amounts = DotValues()
-
-    def increment(self, n: int = 1) -> Operation:
-        return self._prepare("increment", checked_amount(n))
-
-    def decrement(self, n: int = 1) -> Operation:
-        return self._prepare("decrement", checked_amount(n))

@@ -217,6 +217,35 @@ def test_an_error_before_anything_was_done_changes_nothing():
     assert a.version == {}
 
 
+@pytest.mark.parametrize(
+    ("crdt_type", "change", "expected"),
+    [
+        (GCounter, GCounter.increment, 1),
+        (GCounter, GCounter.clear, 0),
+        (PNCounter, PNCounter.increment, 1),
+        (PNCounter, PNCounter.decrement, -1),
+        (PNCounter, PNCounter.clear, 0),
+        (BoundedCounter, BoundedCounter.increment, 1),
+        (EWFlag, EWFlag.enable, True),
+        (ORSet, ORSet.clear, frozenset()),
+    ],
+)
+def test_the_update_function_may_be_a_method_of_the_type_itself(crdt_type, change, expected):
+    a, b = ORMap("a"), ORMap("b")
+    b.apply(a.update("k", crdt_type, change))
+
+    assert a.value == b.value == {"k": expected}
+    assert a == b
+
+
+def test_a_method_of_the_type_itself_undoes_what_another_has_counted():
+    a = ORMap("a")
+    a.update("visits", PNCounter, PNCounter.increment)
+    a.update("visits", PNCounter, PNCounter.clear)
+
+    assert a.value == {"visits": 0}
+
+
 def test_what_was_done_before_an_error_stands_and_can_be_shipped():
     a, b = ORMap("a"), ORMap("b")
     shipped = []

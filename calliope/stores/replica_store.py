@@ -1,0 +1,145 @@
+"""What a store offers beside events so that its journal can be a replica: a log of entries, and states.
+
+The log is the order in which this journal came to hold entries, its own and others'; `log_position` 1, 2, 3 … counts
+them, may have gaps, and never travels. Because every journal stores an entry only after what its writer had stored
+before, a log read in this order is causal: whoever is sent what he lacks of it in this order has everything's past.
+
+Invariant: the entries of each log are held without gaps from 1 on, except operations at or below `floor`, which are
+    only in the states.
+Invariant: what is in `log_tail` is durable. Events of an entry are in their streams in the same commit.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+
+from calliope.stores.log_tail import LogTail
+from calliope.stores.protocol import EventStore
+from calliope.stores.versioned import LogEntry, Versioned
+from crdts import VersionVector
+
+
+@dataclass(frozen=True, slots=True)
+class LogPage:
+    """A part of a log, read at one moment.
+
+    Attributes:
+        entries: the entries, in log order.
+        through: everything that was asked for up to this log position has now been read.
+        head: the highest log position at that moment.
+    """
+
+    entries: list[LogEntry]
+    through: int
+    head: int
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing was left to read at that moment."""
+        return self.through >= self.head
+
+
+class StoredState(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The state of a CRDT key.
+
+    Attributes:
+        key: the key.
+        type_name: its CRDT type.
+        body: the state, encoded by `Crdt.to_bytes`; empty where only keys were asked for.
+    """
+
+    key: str
+    type_name: str
+    body: bytes
+
+
+class ReplicaStore(EventStore, Protocol):
+    """An event store whose journal can be a replica.
+
+    Attributes:
+        log_id: the log in which what is written here is numbered. Lazily made of the first replicated handle's replica
+            id if `use_log` was never called.
+        vector: the number of the last entry held of each log.
+        floor: operations at or below it are only in states, no longer in the log.
+        checkpoint: the log position through which all operations are contained in the stored states.
+        log_tail: the newest entries in memory, and the wake-up of those who wait for more.
+    """
+
+    log_tail: LogTail
+
+    @property
+    def log_id(self) -> str: ...
+    @property
+    def vector(self) -> VersionVector: ...
+    @property
+    def floor(self) -> VersionVector: ...
+    @property
+    def checkpoint(self) -> int: ...
+
+    async def use_log(self, log_id: str) -> None:
+        """Number what is written from now on in another log of this replica: begin one, or go back to an earlier one."""
+        ...
+
+    async def append_operations(self, changes: Sequence[Versioned]) -> tuple[str, int]:
+        """Write operations durably, all or nothing; return the log id and the number of the last entry they are in.
+
+        Raises:
+            StorageFullError, StorageError, JournalClosedError: as `EventStore.append`.
+        """
+        ...
+
+    async def receive(self, entries: Sequence[LogEntry], *, snapshot: VersionVector | None = None) -> None:
+        """Store other replicas' entries durably, in order, all or nothing; entries held already are passed over.
+
+        Args:
+            entries: each the next of its log.
+            snapshot: while a state snapshot is taken over: numbers up to this may be jumped over, because the
+                operations between are contained in the states already.
+
+        Raises:
+            LogGapError: an entry is not the next of its log; nothing was written.
+            ForkedLogError: an entry is held already, with other content; nothing was written.
+            MalformedEntryError: an entry does not match its checksum or does not decode; nothing was written.
+        """
+        ...
+
+    async def read_log(self, *, have: VersionVector, after: int, bytes_max: int) -> LogPage:
+        """Return entries after a log position that `have` lacks: at least one if there is one, and about `bytes_max`.
+
+        Raises:
+            CorruptRecordError: an entry is damaged.
+        """
+        ...
+
+    async def load_state(self, key: str) -> StoredState | None:
+        """Return a key's stored state, or None."""
+        ...
+
+    async def states(self, *, prefix: str = "", after: str = "", limit: int, bodies: bool = True) -> list[StoredState]:
+        """Return states whose keys begin with `prefix` and sort after `after`, by code point."""
+        ...
+
+    async def save_states(self, states: Sequence[StoredState], *, checkpoint: int | None = None) -> None:
+        """Replace states durably, all or nothing, and raise the checkpoint with them.
+
+        States and checkpoint are in one commit: after a crash both are old or both are new.
+        """
+        ...
+
+    async def forget_operations(self, *, through: int) -> None:
+        """Delete operations at or below a log position that is not above the checkpoint; raises the floor."""
+        ...
+
+    async def install_snapshot(self, vector: VersionVector) -> None:
+        """Say that everything up to a vector is held now: its states were saved, its events received."""
+        ...
+
+    async def remember(self, name: str, fact: bytes | None) -> None:
+        """Keep a small fact about this replica durably (None: forget it), such as who the members are."""
+        ...
+
+    async def remembered(self) -> dict[str, bytes]:
+        """Return all facts."""
+        ...

@@ -70,16 +70,27 @@ class ReplicaStore(EventStore, Protocol):
     log_tail: LogTail
 
     @property
-    def log_id(self) -> str: ...
+    def log_id(self) -> str:
+        """The log in which what is written here is numbered."""
+        ...
+
     @property
-    def vector(self) -> VersionVector: ...
+    def vector(self) -> VersionVector:
+        """The number of the last entry held of each log."""
+        ...
+
     @property
-    def floor(self) -> VersionVector: ...
+    def floor(self) -> VersionVector:
+        """What is held only in states."""
+        ...
+
     @property
-    def checkpoint(self) -> int: ...
+    def checkpoint(self) -> int:
+        """The log position through which the stored states contain everything."""
+        ...
 
     async def use_log(self, log_id: str) -> None:
-        """Number what is written from now on in another log of this replica: begin one, or go back to an earlier one."""
+        """Number what is written from now on in another log of this replica: a new one, or an earlier one again."""
         ...
 
     async def append_operations(self, changes: Sequence[Versioned]) -> tuple[str, int]:

@@ -1,0 +1,1 @@
+"""Connections between replicas: in memory, and by WebSockets."""

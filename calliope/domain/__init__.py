@@ -8,6 +8,7 @@ from calliope.domain.errors import CommandExpiredError, ConflictError, UnsavedSn
 from calliope.domain.identity import Identifier, uuid7
 from calliope.domain.rejection import Rejection
 from calliope.domain.repository import Executed, Loaded, Repository
+from calliope.domain.specification import Specification, Verdict, specification
 
 __all__ = [
     "CommandExpiredError",
@@ -18,6 +19,9 @@ __all__ = [
     "Loaded",
     "Rejection",
     "Repository",
+    "Specification",
     "UnsavedSnapshotWarning",
+    "Verdict",
+    "specification",
     "uuid7",
 ]

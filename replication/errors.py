@@ -1,0 +1,100 @@
+"""The errors of `replication`, as a tree shaped by the `except` clauses people write.
+
+    ReplicationError
+    ├── QuorumTimeoutError            too few replicas answered in time; what was recorded here stays and spreads
+    ├── KeyTypeError                  a key holds a CRDT of another type
+    ├── ListenError                   the address cannot be listened on
+    └── PeerError                     between this replica and one peer:
+        ├── ConnectionLostError       gone, or never there; whether the last message arrived is unknown
+        ├── PeerRefusedError          the peer is not one of ours (or refuses us): trying again soon does not help
+        └── MalformedMessageError     what a peer sent is no message; nothing of it was taken over
+
+Mistakes of the caller that no retry can mend stay `TypeError` and `ValueError`.
+"""
+
+from collections.abc import Collection
+
+from calliope.errors import CalliopeError, shortened
+
+
+class ReplicationError(CalliopeError):
+    """The root of everything that `replication` raises about replicas and what joins them."""
+
+
+class QuorumTimeoutError(ReplicationError):
+    """Too few replicas answered in time. An update is not rolled back: it is recorded here and spreads.
+
+    Attributes:
+        required: how many replicas were waited for, this one included.
+        acknowledged: the ids of those that did answer, this one included.
+    """
+
+    def __init__(self, required: int, acknowledged: Collection[str]) -> None:
+        self.required = required
+        self.acknowledged = tuple(sorted(acknowledged))
+        names = ", ".join(self.acknowledged) or "nobody"
+        super().__init__(
+            f"{len(self.acknowledged)} of the required {required} replicas answered in time ({names}); "
+            "what was recorded here stays and spreads"
+        )
+
+
+class KeyTypeError(ReplicationError):
+    """A key holds a CRDT of another type than was asked for; nothing was changed.
+
+    Attributes:
+        key: the key.
+        expected: the name of the type that was asked for.
+        actual: the name of the type that the key holds.
+    """
+
+    def __init__(self, key: str, expected: str, actual: str) -> None:
+        self.key = key
+        self.expected = expected
+        self.actual = actual
+        super().__init__(f"key {key!r} holds a {actual}, not a {expected}; nothing was changed")
+
+
+class ListenError(ReplicationError):
+    """An address cannot be listened on.
+
+    Attributes:
+        address: the address.
+    """
+
+    def __init__(self, address: str, reason: str) -> None:
+        self.address = address
+        self.reason = reason
+        super().__init__(f"cannot listen on {address}: {reason}")
+
+
+class PeerError(ReplicationError):
+    """Something is wrong between this replica and one peer; others are not concerned."""
+
+
+class ConnectionLostError(PeerError):
+    """A connection is gone, or was never made; whether the last message arrived is unknown."""
+
+
+class PeerRefusedError(PeerError):
+    """The peer is not one of ours, or refuses us: another cluster, protocol version or secret, or this replica itself.
+
+    Attributes:
+        address: where it was found, as far as it is known.
+        reason: what does not fit.
+        is_ourselves: whether this replica has found itself.
+    """
+
+    def __init__(self, address: str, reason: str, *, is_ourselves: bool = False) -> None:
+        self.address = address
+        self.reason = reason
+        self.is_ourselves = is_ourselves
+        super().__init__(f"the peer at {address or 'an unknown address'} is refused: {reason}")
+
+
+class MalformedMessageError(PeerError):
+    """What a peer sent is no message of the protocol; nothing of it was taken over."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"malformed message: {shortened(reason, 300)[1:-1]}")

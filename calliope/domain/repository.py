@@ -21,7 +21,7 @@ from calliope.event_stream import MicrosecondClock, system_clock
 from calliope.flow.arguments import check_seconds
 from calliope.flow.clock import LOOP_CLOCK, Clock
 from calliope.journal import Journal
-from calliope.limits import checked_number
+from calliope.limits import STREAM_ID_BYTES_MAX, checked_number, checked_text
 
 State = TypeVar("State")
 Command = TypeVar("Command")
@@ -108,6 +108,8 @@ class Repository(Generic[State, Command, Event]):
         checked_number("conflict_retries", conflict_retries)
         checked_number("cached_aggregates_max", cached_aggregates_max)
         check_seconds("idle_seconds", idle_seconds)
+        if prefix:
+            checked_text("prefix", prefix, STREAM_ID_BYTES_MAX)
         self.decider = decider
         self.prefix = prefix
         self._journal = journal

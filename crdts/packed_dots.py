@@ -9,8 +9,8 @@ What keeps one piece of state alive is nearly always one dot, then held as the b
 are a sorted tuple.
 """
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from typing import Any, TypeVar
 
 from crdts.errors import CrdtError
 from crdts.operation import Operation
@@ -20,6 +20,8 @@ from crdts.wire import REPLICAS_MAX, expect
 INDEX_BITS = 20
 INDEX_MASK = (1 << INDEX_BITS) - 1
 FIRST = 1 << INDEX_BITS
+
+K = TypeVar("K", bound=Hashable)
 
 Dots = int | tuple[int, ...]
 Seen = Callable[[int], bool]
@@ -105,6 +107,16 @@ class Join:
     def unseen_there(self, dot: int) -> bool:
         """Says whether the other had not seen this dot (of mine, or translated)."""
         return dot > self.there[dot & INDEX_MASK]
+
+    def keys_seen_there(self, dots: Mapping[K, int]) -> list[K]:
+        """Returns those of my keys, each with one dot, whose dots the other had seen."""
+        there = self.there
+        return [key for key, dot in dots.items() if dot <= there[dot & INDEX_MASK]]
+
+    @property
+    def seen_here(self) -> list[int]:
+        """By the other's index, the highest of its packed dots, not translated, that I had seen."""
+        return [self.here[index + offset] - offset for index, offset in enumerate(self.shift)]
 
     def survivors(self, mine: Dots | None, theirs: Dots | None) -> Dots | None:
         """Returns what is left of a key's dots: those both have, and those only one has seen."""

@@ -13,24 +13,27 @@ _FASTER = {"loro": 1.0, "pycrdt": 1.0}
 
 
 def merge(setting: Setting) -> Table:
-    """Measure the merge of two large sets."""
+    """Measure the merge of two large sets that have nothing in common."""
     count = setting.count(100_000, 100)
-    mine, theirs = strings("a", count), strings("b", count)
-    ours, other = _filled(ORSet("a"), mine), _filled(ORSet("b"), theirs)
-    data = other.to_bytes()
-    peers = {peer: (_encoded(peer, mine), _encoded(peer, theirs)) for peer in crdt_peers()}
-    return compare(
+    return _merge_of(
         setting,
         f"Merging two sets of {count:,} elements each",
-        MILLISECONDS,
-        [
-            Contender("crdts: ORSet.merge", lambda: _merging(ours, lambda: other)),
-            *beside_peers("import the other's bytes", lambda peer: _joining(peer, *peers[peer]), _FASTER),
-            Contender("crdts: ORSet.from_bytes, merge", lambda: _merging(ours, lambda: ORSet.from_bytes(data, "b"))),
-            Contender("plain set |= set", lambda: _uniting(set(mine), set(theirs))),
-        ],
-        "Written by two replicas, with no element in common. Theirs merge only what is encoded; encoding it is not"
-        " counted.",
+        strings("a", count),
+        strings("b", count),
+        "Written by two replicas, with no element in common.",
+    )
+
+
+def merge_of_overlapping(setting: Setting) -> Table:
+    """Measure the merge of two large sets that share half of their elements."""
+    count = setting.count(100_000, 100)
+    elements = strings("a", count + count // 2)
+    return _merge_of(
+        setting,
+        f"Merging two sets of {count:,} elements each, half of them in both",
+        elements[:count],
+        elements[count // 2 :],
+        "Written by two replicas, each of which added the shared elements itself: each of these has two additions.",
     )
 
 
@@ -133,6 +136,24 @@ def memory_of_counters(setting: Setting) -> Table:
     )
 
 
+def _merge_of(setting: Setting, title: str, mine: list[str], theirs: list[str], note: str) -> Table:
+    ours, other = _filled(ORSet("a"), mine), _filled(ORSet("b"), theirs)
+    data = other.to_bytes()
+    peers = {peer: (_encoded(peer, mine), _encoded(peer, theirs)) for peer in crdt_peers()}
+    return compare(
+        setting,
+        title,
+        MILLISECONDS,
+        [
+            Contender("crdts: ORSet.merge", lambda: _merging(ours, lambda: other)),
+            *beside_peers("import the other's bytes", lambda peer: _joining(peer, *peers[peer]), _FASTER),
+            Contender("crdts: ORSet.from_bytes, merge", lambda: _merging(ours, lambda: ORSet.from_bytes(data, "b"))),
+            Contender("plain set |= set", lambda: _uniting(set(mine), set(theirs))),
+        ],
+        f"{note} Theirs merge only what is encoded; encoding it is not counted.",
+    )
+
+
 def _filled(replica: ORSet[str], elements: Iterable[str]) -> ORSet[str]:
     for element in elements:
         replica.add(element)
@@ -190,6 +211,7 @@ def _importing(peer: CrdtPeer, data: bytes) -> float:
 
 BENCHMARKS: tuple[Benchmark, ...] = (
     merge,
+    merge_of_overlapping,
     encoding,
     decoding,
     encoded_size,

@@ -1,0 +1,302 @@
+"""Messages as bytes: one byte that names the format, then msgpack.
+
+Decoding believes nothing. Each shape below mirrors one of `replication.core.messages` and says how many of everything
+there may be; the counts are checked where the bytes announce them, before anything is made of them, and no shape holds
+another of its own kind, so depth is bounded, too. What is read is then checked as values: ids, numbers, times. Only
+entries and states may be large; they are bytes within the message and cost no more memory than it does.
+
+The bodies of entries are not looked into: they travel unchanged, and the store that receives them checks them.
+"""
+
+import math
+import re
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from calliope.limits import POSITION_MAX, STREAM_ID_BYTES_MAX, TYPE_NAME_BYTES_MAX, checked_text
+from calliope.stores.replica_store import StoredState
+from calliope.stores.versioned import LOG_ID_BYTES_MAX, LogEntry
+from crdts import VersionVector
+from replication.core.messages import (
+    Acknowledgement,
+    Answer,
+    Digest,
+    DigestRequest,
+    Entries,
+    Fence,
+    Heartbeat,
+    Message,
+    Question,
+    Row,
+    SnapshotChunk,
+    SnapshotRequest,
+)
+from replication.errors import MalformedMessageError
+
+FORMAT = 1
+"""The first byte of every message."""
+
+MESSAGE_BYTES_MAX = 96 * 1024 * 1024
+"""One change may have 64 MiB; its identifiers and metadata come on top."""
+
+SMALL_MESSAGE_BYTES_MAX = 4 * 1024 * 1024
+"""A message that holds neither entries nor states."""
+
+LOGS_MAX = 16_384
+"""Logs in one version vector."""
+
+ROWS_MAX = 1_024
+"""Rows in one digest."""
+
+FENCES_MAX = 4_096
+"""Fences in one digest."""
+
+NEIGHBOURS_MAX = 4_096
+"""Neighbours in one digest."""
+
+ENTRIES_MAX = 65_536
+"""Entries in one message."""
+
+STATES_MAX = 65_536
+"""States in one message."""
+
+REPLICA_ID_BYTES_MAX = 255
+"""UTF-8 bytes of a replica id."""
+
+ADDRESS_BYTES_MAX = 300
+"""UTF-8 bytes of "host:port"."""
+
+_CHECKSUM_MAX = 2**32 - 1
+_INCARNATION = re.compile(r"[0-9a-f]{1,16}\Z")
+_LARGE = (b"\xa7entries", b"\xa8snapshot")  # msgpack strings of 7 and 8 bytes
+
+_Number = Annotated[int, Meta(ge=0, le=POSITION_MAX)]
+_Vector = Annotated[dict[str, Annotated[int, Meta(ge=1, le=POSITION_MAX)]], Meta(max_length=LOGS_MAX)]
+
+
+class _Shape(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """What is read."""
+
+
+class _Row(_Shape):
+    replica_id: str
+    incarnation: _Number
+    sequence: _Number
+    log_id: str
+    vector: _Vector
+    age_seconds: float
+    address: str
+
+    def checked(self) -> Row:
+        if not 0 <= self.age_seconds < math.inf:
+            raise ValueError(f"age_seconds must be a time, not {self.age_seconds}")
+        return Row(
+            checked_replica_id(self.replica_id),
+            self.incarnation,
+            self.sequence,
+            checked_log_id(self.log_id),
+            _vector(self.vector),
+            self.age_seconds,
+            self.address and checked_text("address", self.address, ADDRESS_BYTES_MAX),
+        )
+
+
+class _Fence(_Shape):
+    replica_id: str
+    vector: _Vector
+
+    def checked(self) -> Fence:
+        return Fence(checked_replica_id(self.replica_id), _vector(self.vector))
+
+
+class _Digest(_Shape, tag="digest"):
+    own: _Row
+    rows: Annotated[tuple[_Row, ...], Meta(max_length=ROWS_MAX)] = ()
+    fences: Annotated[tuple[_Fence, ...], Meta(max_length=FENCES_MAX)] = ()
+    neighbours: Annotated[tuple[str, ...], Meta(max_length=NEIGHBOURS_MAX)] = ()
+    again: bool = False
+
+    def checked(self) -> Digest:
+        return Digest(
+            self.own.checked(),
+            tuple(row.checked() for row in self.rows),
+            tuple(fence.checked() for fence in self.fences),
+            tuple(checked_replica_id(neighbour) for neighbour in self.neighbours),
+            self.again,
+        )
+
+
+class _Heartbeat(_Shape, tag="heartbeat"):
+    incarnation: _Number
+    sequence: _Number
+
+    def checked(self) -> Heartbeat:
+        return Heartbeat(self.incarnation, self.sequence)
+
+
+class _DigestRequest(_Shape, tag="digest?"):
+    def checked(self) -> DigestRequest:
+        return DigestRequest()
+
+
+class _Acknowledgement(_Shape, tag="ack"):
+    incarnation: _Number
+    sequence: _Number
+    vector: _Vector
+
+    def checked(self) -> Acknowledgement:
+        return Acknowledgement(self.incarnation, self.sequence, _vector(self.vector))
+
+
+class _Entries(_Shape, tag="entries"):
+    entries: Annotated[tuple[LogEntry, ...], Meta(max_length=ENTRIES_MAX)]
+
+    def checked(self) -> Entries:
+        _check_entries(self.entries)
+        return Entries(self.entries)
+
+
+class _SnapshotRequest(_Shape, tag="snapshot?"):
+    cut: _Vector | None = None
+    after_key: str = ""
+
+    def checked(self) -> SnapshotRequest:
+        return SnapshotRequest(None if self.cut is None else _vector(self.cut), _checked_place(self.after_key))
+
+
+class _SnapshotChunk(_Shape, tag="snapshot"):
+    cut: _Vector
+    states: Annotated[tuple[StoredState, ...], Meta(max_length=STATES_MAX)]
+    after_key: str
+    complete: bool
+
+    def checked(self) -> SnapshotChunk:
+        for state in self.states:
+            checked_text("key", state.key, STREAM_ID_BYTES_MAX)
+            checked_text("type_name", state.type_name, TYPE_NAME_BYTES_MAX)
+        return SnapshotChunk(_vector(self.cut), self.states, _checked_place(self.after_key), self.complete)
+
+
+class _Question(_Shape, tag="question"):
+    number: _Number
+
+    def checked(self) -> Question:
+        return Question(self.number)
+
+
+class _Answer(_Shape, tag="answer"):
+    number: _Number
+    vector: _Vector
+
+    def checked(self) -> Answer:
+        return Answer(self.number, _vector(self.vector))
+
+
+def encode(message: Message) -> bytes:
+    """Return a message as bytes.
+
+    Raises:
+        ValueError: it is larger than any peer would take.
+    """
+    buffer = bytearray((FORMAT,))
+    _encoder.encode_into(message, buffer, 1)
+    limit = MESSAGE_BYTES_MAX if isinstance(message, Entries | SnapshotChunk) else SMALL_MESSAGE_BYTES_MAX
+    if len(buffer) > limit:
+        raise ValueError(f"a {type(message).__name__} must have at most {limit} bytes, not {len(buffer)}")
+    return bytes(buffer)
+
+
+def decode(data: bytes) -> Message:
+    """Return the message that bytes mean; memory is bounded by their number.
+
+    Raises:
+        MalformedMessageError: they mean none. Nothing else is ever raised.
+    """
+    _check_size(data)
+    try:
+        return _decode(memoryview(data)[1:]).checked()
+    except (msgspec.DecodeError, ValueError, RecursionError, MemoryError) as error:
+        raise MalformedMessageError(str(error)) from None
+
+
+@lru_cache(maxsize=4096)
+def checked_replica_id(replica_id: str) -> str:
+    """Return a replica id if it is legal: 1 to 255 bytes in UTF-8, neither NUL nor "~", which begins an incarnation.
+
+    Raises:
+        ValueError: it is not.
+        TypeError: it is not a str.
+    """
+    checked_text("replica_id", replica_id, REPLICA_ID_BYTES_MAX)
+    if "~" in replica_id:
+        raise ValueError(f"replica_id {replica_id!r} must not contain '~'")
+    return replica_id
+
+
+@lru_cache(maxsize=4096)
+def checked_log_id(log_id: str) -> str:
+    """Return a log id if it is legal: a replica id, "~" and 1 to 16 hexadecimal digits.
+
+    Raises:
+        ValueError: it is not.
+        TypeError: it is not a str.
+    """
+    checked_text("log_id", log_id, LOG_ID_BYTES_MAX)
+    replica_id, _, incarnation = log_id.rpartition("~")
+    if not _INCARNATION.match(incarnation):
+        raise ValueError(f"log_id {log_id!r} must end in '~' and 1 to 16 hexadecimal digits")
+    checked_replica_id(replica_id)
+    return log_id
+
+
+def _check_size(data: bytes) -> None:
+    if not data or data[0] != FORMAT:
+        raise MalformedMessageError(f"it is not of format {FORMAT}: {bytes(data[:16])!r}")
+    limit = MESSAGE_BYTES_MAX if data[2:11].startswith(_LARGE) else SMALL_MESSAGE_BYTES_MAX
+    if len(data) > limit:
+        raise MalformedMessageError(f"it has {len(data)} bytes, more than {limit}")
+
+
+def _vector(counters: dict[str, int]) -> VersionVector:
+    for log_id in counters:
+        checked_log_id(log_id)
+    return VersionVector.wrap(counters)
+
+
+def _check_entries(entries: Iterable[LogEntry]) -> None:
+    known = ""
+    for entry in entries:
+        if entry.log_id != known:
+            known = checked_log_id(entry.log_id)
+        if not 0 < entry.number <= POSITION_MAX or not 0 <= entry.checksum <= _CHECKSUM_MAX:
+            raise ValueError(f"entry {entry.number} of {known!r} with checksum {entry.checksum} is out of range")
+
+
+def _checked_place(after_key: str) -> str:
+    return after_key and checked_text("after_key", after_key, STREAM_ID_BYTES_MAX)
+
+
+def _encodable(value: object) -> Any:
+    if isinstance(value, VersionVector):
+        return value.to_dict()
+    raise TypeError(f"{value!r} is no part of a message")
+
+
+_Any = (
+    _Digest
+    | _Heartbeat
+    | _DigestRequest
+    | _Acknowledgement
+    | _Entries
+    | _SnapshotRequest
+    | _SnapshotChunk
+    | _Question
+    | _Answer
+)
+
+_encoder = msgspec.msgpack.Encoder(enc_hook=_encodable)
+_decode: Callable[[memoryview], _Any] = msgspec.msgpack.Decoder(_Any).decode

@@ -2,11 +2,10 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar, Self
 from uuid import UUID, uuid5
-
-import msgspec
 
 from calliope.errors import shortened
 from calliope.event_stream import MicrosecondClock, system_clock
@@ -20,7 +19,8 @@ _NAMES = UUID("a9d6a4c5-8d43-5f0b-b7c8-0c5d3c1e6f27")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Identifier(msgspec.Struct, frozen=True, array_like=True, order=True, gc=False):
+@dataclass(frozen=True, order=True, repr=False)
+class Identifier:
     """The id of one thing of a kind: the kind's prefix, a hyphen and a UUID. Subclass it for each kind.
 
         class OrderId(Identifier):

@@ -1,0 +1,1 @@
+"""A catalogue of products: created, renamed and deleted concurrently, and followed live."""

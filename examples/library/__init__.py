@@ -1,0 +1,1 @@
+"""A lending library: books are registered, lent and returned."""

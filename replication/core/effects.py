@@ -78,7 +78,7 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class ReadStates:
-    """Read states for a peer, after a checkpoint that contains `cut`, and hand them to `states_loaded`."""
+    """Read states for a peer that contain all that the log holds at this moment, and hand them to `states_loaded`."""
 
     peer: str
     after_key: str

@@ -50,46 +50,38 @@ class Digest(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
 
     Attributes:
         own: the sender's row.
-        rows: rows of other members that changed since the last digest on this connection; bounded in number.
+        floor: operations at or below it are no longer in the sender's log: who lacks some of them needs a snapshot.
+        rows: rows of members that the receiver is not connected with, as far as they changed; bounded in number.
         fences: all removed replicas.
         neighbours: the members with which the sender is connected; what they have, it need not be told by others.
         again: something sent was not taken (a gap, a failed disk): begin again at this vector.
+        asks: an answer by a digest is wished for.
     """
 
     own: Row
+    floor: VersionVector
     rows: tuple[Row, ...] = ()
     fences: tuple[Fence, ...] = ()
     neighbours: tuple[str, ...] = ()
     again: bool = False
+    asks: bool = False
 
 
 class Heartbeat(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="heartbeat"):
     """Alive, and nothing new since the last digest or acknowledgement that was sent on this connection.
 
     Attributes:
-        incarnation: the sender's.
-        sequence: of the last thing it said to this peer; if the peer knows less, it asks for a digest.
+        fingerprint: of the sender's vector; if the receiver knows another, it asks for a digest.
+        ages: members that the receiver is not connected with, and how many seconds ago each was heard.
     """
 
-    incarnation: int
-    sequence: int
-
-
-class DigestRequest(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="digest?"):
-    """Tell me all again: I have missed something."""
+    fingerprint: int
+    ages: tuple[tuple[str, float], ...] = ()
 
 
 class Acknowledgement(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="ack"):
-    """What has become durable at the sender: the logs whose numbers have grown. Cumulative: a lost one does no harm.
+    """The logs that have grown durably at the sender, with their new numbers. Cumulative: a lost one does no harm."""
 
-    Attributes:
-        incarnation: the sender's.
-        sequence: grows with each thing it says.
-        vector: the logs that have grown, with their new numbers.
-    """
-
-    incarnation: int
-    sequence: int
     vector: VersionVector
 
 
@@ -99,47 +91,69 @@ class Entries(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
     entries: tuple[LogEntry, ...]
 
 
-class SnapshotRequest(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="snapshot?"):
-    """Asks for states.
+class Cursor(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """How far a snapshot has been taken over: first states in the order of their keys, then events in log order.
 
     Attributes:
-        cut: what the states must contain; None: what the receiver of this holds now.
-        after_key: where to go on.
+        after_key: states up to this key are taken over; None: all are.
+        after_position: events up to this log position of the sender are taken over.
     """
 
+    after_key: str | None = ""
+    after_position: int = 0
+
+
+class SnapshotRequest(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="snapshot?"):
+    """Asks for the next chunk of a snapshot.
+
+    Attributes:
+        cursor: where to go on.
+        cut: what the states must contain; None at the beginning: what the receiver of this holds now.
+    """
+
+    cursor: Cursor
     cut: VersionVector | None = None
-    after_key: str = ""
 
 
 class SnapshotChunk(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="snapshot"):
-    """Some states; they contain all operations up to a cut, and perhaps later ones.
+    """States that contain all operations up to a cut, and perhaps later ones; or entries of events up to the cut.
 
     Attributes:
-        cut: what the states contain at least.
+        cursor: what was asked for.
+        cut: what the whole snapshot contains at least.
         states: in the order of their keys.
-        after_key: the last key of this chunk.
-        complete: whether no key follows.
+        entries: of events, in log order; the operations between them are in the states.
+        following: where the next chunk begins; None: this was the last.
     """
 
+    cursor: Cursor
     cut: VersionVector
     states: tuple[StoredState, ...]
-    after_key: str
-    complete: bool
+    entries: tuple[LogEntry, ...]
+    following: Cursor | None
 
 
 class Question(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="question"):
-    """What do you hold? Numbered by the asker."""
+    """What do you hold? Passed on to those whom the asker is not connected with.
 
-    number: int
+    Attributes:
+        asker: who wants to know.
+        number: which of its questions this is.
+        vector: what the asker holds.
+    """
 
-
-class Answer(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="answer"):
-    """What the answerer held, durably, when it was asked."""
-
+    asker: str
     number: int
     vector: VersionVector
 
 
-Message = (
-    Digest | Heartbeat | DigestRequest | Acknowledgement | Entries | SnapshotRequest | SnapshotChunk | Question | Answer
-)
+class Answer(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="answer"):
+    """What the answerer held, durably, when it was asked; goes back the way the question came."""
+
+    asker: str
+    number: int
+    replica_id: str
+    vector: VersionVector
+
+
+Message = Digest | Heartbeat | Acknowledgement | Entries | SnapshotRequest | SnapshotChunk | Question | Answer

@@ -1,0 +1,103 @@
+"""What is known of one connected peer: what it has, what is on its way, what it was told."""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from calliope.stores.versioned import LogEntry
+from crdts import VersionVector
+from crdts.version_vector import NOTHING_SEEN
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Entries on their way: the highest number of each log, how many bytes, and since when."""
+
+    vector: VersionVector
+    byte_count: int
+    sent_at: float
+
+
+@dataclass(slots=True)
+class Link:
+    """A connection to a peer.
+
+    Attributes:
+        peer: the peer's replica id.
+        epoch: names this connection, and each new beginning on it: answers to earlier reads are void.
+        ready: whether the peer has told what it holds.
+        said: what the peer holds, by its own word.
+        have: what it holds or will hold when all that we sent arrives.
+        cursor: our log up to this position has been sent, or need not be.
+        reading: whether a page is being read for it.
+        behind_floor: it lacks operations that we no longer have: a snapshot must come first.
+        passed_over: entries were left to others who are nearer to it.
+        eager: nothing is left to others any more.
+        neighbours: with whom it is connected.
+        behind_since: since when it has lacked something without progress.
+        told_vector: what it was told that we hold.
+        told_changes: which changes of the members' rows it was told.
+        ages_told: the member at which the next heartbeat goes on to tell ages.
+        gossiped_at: when it was last told anything by gossip.
+        told_rest: the floor, fences and neighbours that it was told.
+        stale: we did not take something that it sent.
+        fetching: something of a snapshot is being read for it.
+    """
+
+    peer: str
+    epoch: int
+    ready: bool = False
+    said: VersionVector = NOTHING_SEEN
+    have: VersionVector = NOTHING_SEEN
+    cursor: int = 0
+    reading: bool = False
+    behind_floor: bool = False
+    passed_over: bool = False
+    eager: bool = False
+    neighbours: frozenset[str] = frozenset()
+    behind_since: float | None = None
+    told_vector: VersionVector | None = None
+    told_changes: int = 0
+    ages_told: int = 0
+    gossiped_at: float = -1.0
+    told_rest: object = None
+    stale: bool = False
+    fetching: bool = False
+    _on_the_way: deque[Batch] = field(default_factory=deque)
+    byte_count: int = 0
+
+    def begin(self, vector: VersionVector, epoch: int) -> None:
+        """Begin anew with what the peer says that it holds."""
+        self.epoch = epoch
+        self.have = vector
+        self.cursor = 0
+        self.reading = False
+        self.passed_over = False
+        self.behind_since = None
+        self._on_the_way.clear()
+        self.byte_count = 0
+
+    def hold(self, vector: VersionVector) -> None:
+        """Note what the peer says that it holds; what was on its way and has arrived makes room."""
+        if self.said != vector:
+            self.behind_since = None
+        self.said = vector
+        self.have = self.have.merge(vector)
+        while self._on_the_way and vector.descends(self._on_the_way[0].vector):
+            self.byte_count -= self._on_the_way.popleft().byte_count
+
+    def has(self, log_id: str, number: int) -> None:
+        """Note that the peer has an entry: it sent it."""
+        if number > self.have[log_id]:
+            self.have = self.have.merge(VersionVector.wrap({log_id: number}))
+
+    def send(self, entries: list[LogEntry], now: float) -> None:
+        """Note that entries are on their way."""
+        vector = {entry.log_id: entry.number for entry in entries}  # the last of each log wins
+        byte_count = sum([len(entry.body) for entry in entries])
+        self._on_the_way.append(Batch(VersionVector.wrap(vector), byte_count, now))
+        self.byte_count += byte_count
+
+    @property
+    def oldest_sent_at(self) -> float | None:
+        """When the oldest of what is on its way was sent."""
+        return self._on_the_way[0].sent_at if self._on_the_way else None

@@ -1,0 +1,109 @@
+"""Waiting until so many replicas hold something, by what they said themselves.
+
+An acknowledgement is a member's vector: it holds everything up to it, durably. So one number says for all entries of a
+log up to it that they are held, and no acknowledgement is ever counted twice: members are counted, not messages.
+"""
+
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass, field
+
+from crdts import VersionVector
+from crdts.version_vector import NOTHING_SEEN
+from replication.core.agreement import Replicas
+
+
+def required(replicas: Replicas, members: int) -> int:
+    """Return how many replicas are meant, out of a cluster of so many, this one included.
+
+    Raises:
+        ValueError: it is not a positive number, "majority" or "all".
+    """
+    if replicas == "majority":
+        return members // 2 + 1
+    if replicas == "all":
+        return members
+    if type(replicas) is not int or replicas < 1:
+        raise ValueError(f"replicas must be a number from 1, 'majority' or 'all', not {replicas!r}")
+    return replicas
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Somebody waits until so many replicas hold an entry."""
+
+    token: Hashable
+    log_id: str
+    number: int
+    replicas: Replicas
+
+
+@dataclass(slots=True)
+class Inquiry:
+    """Somebody waits until we hold what so many replicas held when they were asked.
+
+    Attributes:
+        token: says what was waited for.
+        replicas: how many, this one included.
+        answered: who answered.
+        target: what they held together.
+    """
+
+    token: Hashable
+    replicas: Replicas
+    answered: set[str] = field(default_factory=set)
+    target: VersionVector = NOTHING_SEEN
+
+
+class Quorums:
+    """All that somebody waits for."""
+
+    def __init__(self) -> None:
+        self._waits: dict[str, dict[Hashable, Wait]] = {}
+        self.inquiries: dict[int, Inquiry] = {}
+
+    def wait_for(self, wait: Wait) -> None:
+        """Begin to wait."""
+        self._waits.setdefault(wait.log_id, {})[wait.token] = wait
+
+    def give_up(self, token: Hashable) -> None:
+        """Nobody waits for this any more."""
+        for log_id, waits in list(self._waits.items()):
+            waits.pop(token, None)
+            if not waits:
+                del self._waits[log_id]
+        self.inquiries = {number: inquiry for number, inquiry in self.inquiries.items() if inquiry.token != token}
+
+    def reached(self, log_ids: Iterable[str], holders: Callable[[str, int], int], members: int) -> list[Hashable]:
+        """Return and forget the waits that are over, of those for some logs.
+
+        Args:
+            log_ids: the logs of which somebody has acknowledged more.
+            holders: says how many replicas hold an entry.
+            members: how many replicas there are.
+        """
+        tokens: list[Hashable] = []
+        for log_id in log_ids:
+            waits = self._waits.get(log_id)
+            if waits:
+                over = [w for w in waits.values() if holders(log_id, w.number) >= required(w.replicas, members)]
+                for wait in over:
+                    del waits[wait.token]
+                    tokens.append(wait.token)
+                if not waits:
+                    del self._waits[log_id]
+        return tokens
+
+    def answered(self, held: VersionVector, members: int) -> list[Hashable]:
+        """Return and forget the inquiries that are over: enough have answered, and we hold what they held."""
+        tokens = []
+        for number, inquiry in list(self.inquiries.items()):
+            enough = len(inquiry.answered) + 1 >= required(inquiry.replicas, members)
+            if enough and held.descends(inquiry.target):
+                del self.inquiries[number]
+                tokens.append(inquiry.token)
+        return tokens
+
+    @property
+    def logs(self) -> list[str]:
+        """The logs of which somebody waits for an entry."""
+        return list(self._waits)

@@ -22,11 +22,13 @@ from benchmarks.setting import Setting
 from benchmarks.stopwatch import memory
 from benchmarks.table import BYTES, Benchmark, Contender, Table, Unit, compare
 from benchmarks.text_peers import Edit, naive_list, plain_list, text_peers
+from benchmarks.text_python_peers import python_peers
 from crdts import CausalityError, Operation, Text
 
 SECONDS = Unit("s", lower_is_better=True)
 MICROSECONDS = Unit("µs an edit", lower_is_better=True)
 NAIVE_EDITS_MAX = 5_000
+PYTHON_EDITS_MAX = 1_000
 
 
 @dataclass(frozen=True)
@@ -188,6 +190,26 @@ def one_writer(setting: Setting) -> Table:
     )
 
 
+def in_python(setting: Setting) -> Table:
+    """Measure the beginning of a session of one writer, with libraries that are written in Python alone."""
+    edits = _trace_of_one(setting).edits[: setting.count(PYTHON_EDITS_MAX)]
+    end = plain_list(edits)
+    return compare(
+        setting,
+        f"Replaying the first {len(edits):,} edits of one writer in pure Python",
+        SECONDS,
+        [
+            Contender("crdts: Text", lambda: _seconds(lambda: replay(edits).value, end)),
+            *(
+                Contender(peer.name, lambda peer=peer: _seconds(lambda: peer.replay(edits), end), target=1.0)  # type: ignore[misc]
+                for peer in python_peers()
+            ),
+            Contender("a marked list, the textbook's RGA", lambda: _seconds(partial(naive_list, edits), end)),
+        ],
+        "As many edits as the slowest can manage; what each takes for an edit grows with the text, ours hardly.",
+    )
+
+
 def several_writers(setting: Setting) -> Table:
     """Measure a session of several writers, each at a replica that applies the operations of the others."""
     trace = _trace(setting)
@@ -256,7 +278,7 @@ def scattered(count: int) -> Text:
     return text
 
 
-BENCHMARKS: Sequence[Benchmark] = (one_writer, several_writers, saved_state, memory_in_use, growing_text)
+BENCHMARKS: Sequence[Benchmark] = (one_writer, in_python, several_writers, saved_state, memory_in_use, growing_text)
 
 
 def _random_edits(text: Text, random: Random) -> float:

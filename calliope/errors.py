@@ -3,6 +3,11 @@
     CalliopeError
     ├── ExpectedVersionError          somebody else appended first: load again and decide again
     ├── StreamKindError               plain and replicated do not mix in one stream
+    ├── ReplicaIdInUseError           two handles write to one stream under one replica id
+    ├── LogEntryError                 what another replica sent was not stored
+    │   ├── LogGapError               it is not the next of its log
+    │   ├── ForkedLogError            its number is held already, with other content
+    │   └── MalformedEntryError       it does not match its checksum, or does not decode
     ├── EventError                    the code and the stored events do not fit
     │   ├── EventEncodingError        this event could not be stored (or not read back)
     │   └── UnreadableEventError      a stored event, never skipped:
@@ -58,6 +63,63 @@ class StreamKindError(CalliopeError):
         self.expected = expected
         self.actual = actual
         super().__init__(f"stream {stream_id!r} is {actual}, not {expected}, from its first event on")
+
+
+class ReplicaIdInUseError(CalliopeError):
+    """Somebody else wrote to a replicated stream under this handle's replica id; nothing was written.
+
+    Each replica id numbers its own events of a stream, so only one handle at a time may write under it. A handle that
+    is made anew carries on where the last one left off.
+
+    Attributes:
+        stream_id: the stream.
+        replica_id: the replica id.
+    """
+
+    def __init__(self, stream_id: str, replica_id: str) -> None:
+        self.stream_id = stream_id
+        self.replica_id = replica_id
+        super().__init__(
+            f"another handle has written to stream {stream_id!r} as replica {replica_id!r} since this one did;"
+            " nothing was written: give each live handle a replica id of its own"
+        )
+
+
+class LogEntryError(CalliopeError):
+    """A log entry of another replica cannot be stored; nothing of what came with it was.
+
+    Attributes:
+        log_id: the log that the entry says it is of.
+        number: its number there.
+    """
+
+    def __init__(self, log_id: str, number: int, reason: str) -> None:
+        self.log_id = log_id
+        self.number = number
+        super().__init__(f"entry {number} of log {log_id!r} {reason}; nothing was written")
+
+
+class LogGapError(LogEntryError):
+    """An entry is not the next of its log.
+
+    Attributes:
+        expected: the number that would be the next.
+    """
+
+    def __init__(self, log_id: str, number: int, expected: int) -> None:
+        self.expected = expected
+        super().__init__(log_id, number, f"does not follow what is held: the next is {expected}")
+
+
+class ForkedLogError(LogEntryError):
+    """An entry's number is held already, with other content: two journals wrote under one log id."""
+
+    def __init__(self, log_id: str, number: int) -> None:
+        super().__init__(log_id, number, "is held already, with other content")
+
+
+class MalformedEntryError(LogEntryError):
+    """An entry does not match its checksum, or holds what no replica can have written."""
 
 
 class EventError(CalliopeError):

@@ -11,14 +11,21 @@ Invariant: each request is all or nothing, also when its caller is cancelled in 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import msgspec
 
-from calliope.stores.record import NewEvent, Selection, StoredRecord, StoredType
+from calliope.stores.record import NewEvent, Selection, StoredRecord, StoredType, StreamKind
 from calliope.stores.tail import Tail
 
-StreamKind = Literal["plain", "replicated"]
+__all__ = [
+    "AppendRequest",
+    "EventStore",
+    "Page",
+    "StoredSnapshot",
+    "StreamKind",
+    "StreamSummary",
+]
 
 
 class AppendRequest(msgspec.Struct, frozen=True, gc=False):
@@ -108,14 +115,18 @@ class EventStore(Protocol):
         Raises:
             ExpectedVersionError: the stream has another version; nothing was written.
             StreamKindError: the stream is of another kind; nothing was written.
+            ValueError: the request is for a replicated stream: see `ReplicaStore.append_replicated`.
             StorageFullError: there is no room; nothing was written.
             StorageError: the outcome is unknown.
             JournalClosedError: the store is closed; nothing was written.
         """
         ...
 
-    async def read_stream(self, stream_id: str, *, after: int, limit: int) -> Page:
+    async def read_stream(self, stream_id: str, *, after: int, limit: int, kind: StreamKind | None = None) -> Page:
         """Return records of one stream with sequence numbers above `after`, at most `limit`, in order.
+
+        A stream is of one kind; only if another replica made a replicated stream of the id of a plain one here are
+        there two, each with its own sequence numbers. Without a kind the plain one is meant then.
 
         Raises:
             CorruptRecordError: the first of them is damaged. Records before a damaged one are returned as a page.
@@ -130,12 +141,15 @@ class EventStore(Protocol):
         """
         ...
 
-    async def stream(self, stream_id: str) -> StreamSummary | None:
-        """Return one stream's summary, or None if it has no events."""
+    async def stream(self, stream_id: str, *, kind: StreamKind | None = None) -> StreamSummary | None:
+        """Return one stream's summary, or None if it has no events; the kind is as in `read_stream`."""
         ...
 
     async def streams(self, *, prefix: str, after: str, limit: int) -> list[StreamSummary]:
-        """Return summaries of streams whose ids begin with `prefix` and sort after `after`, by code point."""
+        """Return summaries of streams whose ids begin with `prefix` and sort after `after`, by code point.
+
+        At most `limit` ids: where an id has a stream of each kind, both are returned, the plain one first.
+        """
         ...
 
     async def save_snapshot(self, snapshot: StoredSnapshot) -> None:

@@ -2,9 +2,12 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from hashlib import blake2b
+from typing import Any, Literal, NamedTuple
 
 import msgspec
+
+StreamKind = Literal["plain", "replicated"]
 
 
 class StoredType(NamedTuple):
@@ -33,6 +36,18 @@ class Attributes(msgspec.Struct, frozen=True, array_like=True, gc=False):
     metadata: dict[str, Any] = {}
 
 
+class ReplicatedAttributes(Attributes, frozen=True, array_like=True, gc=False):
+    """What an event of a replicated stream carries besides.
+
+    Attributes:
+        writer: who numbered it.
+        version: what the writer had observed of the stream, this event included: one counter a writer.
+    """
+
+    writer: str = ""
+    version: dict[str, int] = {}
+
+
 NO_ATTRIBUTES = Attributes()
 
 
@@ -48,8 +63,27 @@ def position_of_minted_id(event_id: str, journal_id: str) -> int | None:
     return position if position and event_id == minted_id(journal_id, position) else None
 
 
+def replicated_id(stream_id: str, writer: str, counter: int) -> str:
+    """Return the id of an event of a replicated stream that nobody named: the same on every replica.
+
+    The stream id and the writer may be long, so a digest (BLAKE2b, 16 bytes) of "stream id, NUL, writer" stands for
+    them.
+    """
+    named = blake2b(f"{stream_id}\0{writer}".encode(), digest_size=16).hexdigest()
+    return f"{named}-{counter}"
+
+
 encode_attributes = msgspec.msgpack.Encoder().encode
-decode_attributes = msgspec.msgpack.Decoder(Attributes).decode
+
+
+def decode_attributes(data: bytes) -> Attributes:
+    """Return the attributes: an array of five elements in replicated streams, of three in plain ones."""
+    return _decode_replicated(data) if data[:1] == _ARRAY_OF_FIVE else _decode_plain(data)
+
+
+_ARRAY_OF_FIVE = b"\x95"
+_decode_plain = msgspec.msgpack.Decoder(Attributes).decode
+_decode_replicated = msgspec.msgpack.Decoder(ReplicatedAttributes).decode
 
 
 class NewEvent(msgspec.Struct, frozen=True, gc=False):
@@ -70,7 +104,7 @@ class StoredRecord(msgspec.Struct, frozen=True, gc=False):
         type: the stored type name and schema version.
         timestamp: when it was persisted, in microseconds since 1970 UTC.
         payload: the event, encoded.
-        attributes: event id, tags and metadata.
+        attributes: event id, tags and metadata; in a replicated stream the writer and the version too.
     """
 
     position: int
@@ -80,6 +114,21 @@ class StoredRecord(msgspec.Struct, frozen=True, gc=False):
     timestamp: int
     payload: bytes
     attributes: Attributes = NO_ATTRIBUTES
+
+    @property
+    def kind(self) -> StreamKind:
+        """Which kind of stream holds it."""
+        return "replicated" if isinstance(self.attributes, ReplicatedAttributes) else "plain"
+
+    @property
+    def writer(self) -> str:
+        """Who numbered it in a replicated stream; empty in a plain one."""
+        return self.attributes.writer if isinstance(self.attributes, ReplicatedAttributes) else ""
+
+    @property
+    def version(self) -> dict[str, int]:
+        """What the writer had observed of a replicated stream, this event included; empty in a plain one."""
+        return self.attributes.version if isinstance(self.attributes, ReplicatedAttributes) else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +140,14 @@ class Selection:
         prefix: of streams whose id begins so.
         types: of one of these stored type names; empty: of any.
         tags: with all of these tags.
+        kind: of streams of this kind only.
     """
 
     stream_id: str | None = None
     prefix: str = ""
     types: frozenset[str] = frozenset()
     tags: frozenset[str] = frozenset()
+    kind: StreamKind | None = None
 
     def matches(self, record: StoredRecord) -> bool:
         """Tell whether a record fulfils every condition."""
@@ -105,6 +156,7 @@ class Selection:
             and record.stream_id.startswith(self.prefix)
             and (not self.types or record.type.name in self.types)
             and self.tags.issubset(record.attributes.tags)
+            and (self.kind is None or record.kind == self.kind)
         )
 
     def among(self, records: Collection[StoredRecord]) -> list[StoredRecord]:

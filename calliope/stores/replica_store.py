@@ -11,14 +11,21 @@ Invariant: what is in `log_tail` is durable. Events of an entry are in their str
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
 from calliope.stores.log_tail import LogTail
-from calliope.stores.protocol import EventStore
+from calliope.stores.protocol import AppendRequest, EventStore
+from calliope.stores.record import StoredRecord
 from calliope.stores.versioned import LogEntry, Versioned
 from crdts import VersionVector
+
+CONCURRENT_RECORDS_MAX = 1_024
+"""How many records that a writer had not observed one reply tells him of."""
+
+CONCURRENT_SCAN_MAX = 16_384
+"""How many of a stream's newest records are searched for those."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +62,43 @@ class StoredState(msgspec.Struct, frozen=True, array_like=True, gc=False):
     body: bytes
 
 
+class Writing(msgspec.Struct, frozen=True, gc=False):
+    """Who writes to a replicated stream, and what he has observed of it.
+
+    Attributes:
+        replica_id: under whose number the events are written.
+        token: tells this writer from others who write under the same replica id.
+        has_written: whether he has written to the stream before; the first time he takes the numbering over.
+        observed: the counters of each writer that he has observed.
+    """
+
+    replica_id: str
+    token: bytes
+    has_written: bool
+    observed: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """What became of a request to a replicated stream.
+
+    Attributes:
+        records: its records.
+        concurrent: the records that the writer had not observed, in the order of the stream: at most
+            `CONCURRENT_RECORDS_MAX`, the newest, of the newest `CONCURRENT_SCAN_MAX` of the stream.
+        detected: whether there was anything that he had not observed.
+        observed: what he has observed when he knows all of this.
+        written: whether it was written now; False: the stream held its event id already.
+    """
+
+    records: list[StoredRecord]
+    concurrent: list[StoredRecord]
+    detected: bool
+    observed: dict[str, int]
+    written: bool
+
+
+@runtime_checkable
 class ReplicaStore(EventStore, Protocol):
     """An event store whose journal can be a replica.
 
@@ -93,10 +137,25 @@ class ReplicaStore(EventStore, Protocol):
         """Number what is written from now on in another log of this replica: a new one, or an earlier one again."""
         ...
 
+    async def append_replicated(self, request: AppendRequest, writing: Writing) -> Appended:
+        """Write events of a replicated stream durably, all or nothing, and number them for their writer.
+
+        The events' tags and metadata are those of the first of them. What the writer had observed when he last wrote
+        under this replica id he has observed still. Whether there was anything that he had not observed is found out
+        in one with the writing.
+
+        Raises:
+            ReplicaIdInUseError: somebody else has written under the replica id since he did; nothing was written.
+            ExpectedVersionError, StreamKindError, StorageFullError, StorageError, JournalClosedError: as
+                `EventStore.append`.
+        """
+        ...
+
     async def append_operations(self, changes: Sequence[Versioned]) -> tuple[str, int]:
         """Write operations durably, all or nothing; return the log id and the number of the last entry they are in.
 
         Raises:
+            ValueError: there are no changes, or no log was ever used; nothing was written.
             StorageFullError, StorageError, JournalClosedError: as `EventStore.append`.
         """
         ...

@@ -234,7 +234,7 @@ class SqliteWriter:
             else:
                 pending.reply = request(self._connection)
                 staged.other_writes = cast(int, self._connection.execute(_COUNT_OTHER_WRITE).get)
-        except CalliopeError as error:
+        except (CalliopeError, ValueError) as error:
             pending.error = error
 
     def _staged_append(self, request: AppendRequest, staged: "_Staged") -> list[StoredRecord]:
@@ -246,6 +246,8 @@ class SqliteWriter:
                 return earlier
         if stream.kind != request.kind:
             raise StreamKindError(request.stream_id, request.kind, stream.kind)
+        if request.kind != "plain":
+            raise ValueError("what is written to a replicated stream must say who writes it: use append_replicated")
         if request.expected_version is not None and request.expected_version != stream.sequence_number:
             raise ExpectedVersionError(request.expected_version, stream.sequence_number, request.stream_id)
         if stream.number == 0:

@@ -97,7 +97,7 @@ class LogEntry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
 
 def log_entry(log_id: str, number: int, kind: EntryKind, changes: Sequence[Versioned]) -> LogEntry:
     """Return the entry that holds changes."""
-    body = _encode_changes(changes)
+    body = _body_of(list(map(encode_change, changes)))
     return LogEntry(log_id, number, kind, checksum_of(log_id, number, kind, body), body)
 
 
@@ -111,5 +111,64 @@ def replica_of(log_id: str) -> str:
     return log_id.rpartition("~")[0]
 
 
-_encode_changes = msgspec.msgpack.Encoder().encode
+class EntryGathering:
+    """Gathers the changes of one commit into entries, in order: each of one kind, and of about `ENTRY_BYTES_TARGET`.
+
+    Args:
+        log_id: the log.
+        number: the number of its last entry.
+
+    Attributes:
+        number: the number of the entry that the last change went into.
+    """
+
+    def __init__(self, log_id: str, number: int) -> None:
+        self.log_id = log_id
+        self.number = number
+        self._entries: list[LogEntry] = []
+        self._kind: EntryKind = "operations"
+        self._changes: list[bytes] = []
+        self._byte_count = 0
+
+    def add(self, kind: EntryKind, changes: Sequence[Versioned]) -> int:
+        """Add changes; return the number of the entry that the last of them is in."""
+        for change in changes:
+            encoded = encode_change(change)
+            if self._changes and (kind != self._kind or self._byte_count + len(encoded) > ENTRY_BYTES_TARGET):
+                self._finish()
+            if not self._changes:
+                self._kind = kind
+                self.number += 1
+            self._changes.append(encoded)
+            self._byte_count += len(encoded)
+        return self.number
+
+    def entries(self) -> list[LogEntry]:
+        """Return the entries gathered since the last call."""
+        self._finish()
+        entries, self._entries = self._entries, []
+        return entries
+
+    def _finish(self) -> None:
+        if self._changes:
+            body = _body_of(self._changes)
+            checksum = checksum_of(self.log_id, self.number, self._kind, body)
+            self._entries.append(LogEntry(self.log_id, self.number, self._kind, checksum, body))
+            self._changes = []
+            self._byte_count = 0
+
+
+def _body_of(changes: Sequence[bytes]) -> bytes:
+    """Return the msgpack array (https://github.com/msgpack/msgpack/blob/master/spec.md) of encoded changes."""
+    count = len(changes)
+    if count < 16:
+        head = bytes([0x90 | count])
+    elif count < 65_536:
+        head = b"\xdc" + count.to_bytes(2, "big")
+    else:
+        head = b"\xdd" + count.to_bytes(4, "big")
+    return head + b"".join(changes)
+
+
+encode_change = msgspec.msgpack.Encoder().encode
 _decode_changes = msgspec.msgpack.Decoder(list[Versioned]).decode

@@ -167,15 +167,16 @@ class AppendContract:
 
     async def test_a_stream_is_of_one_kind_from_its_first_event_on(self, store: EventStore) -> None:
         plain = await store.append(append_of("p", kind="plain"))
-        replicated = await store.append(append_of("r", kind="replicated"))
         with pytest.raises(StreamKindError) as raised:
             await store.append(append_of("p", kind="replicated"))
         assert (raised.value.stream_id, raised.value.expected, raised.value.actual) == ("p", "replicated", "plain")
-        with pytest.raises(StreamKindError):
-            await store.append(append_of("r", kind="plain", expected_version=1))
-        await _nothing_else_is_there(store, plain + replicated)
+        await _nothing_else_is_there(store, plain)
         assert await store.stream("p") == StreamSummary("p", "plain", 1)
-        assert await store.stream("r") == StreamSummary("r", "replicated", 1)
+
+    async def test_a_replicated_stream_is_not_written_to_without_a_writer(self, store: EventStore) -> None:
+        with pytest.raises(ValueError, match="must say who writes it"):
+            await store.append(append_of("r", kind="replicated"))
+        await _nothing_else_is_there(store, [])
 
     async def test_what_is_as_large_as_the_limits_allow_reads_back(self, store: EventStore) -> None:
         stream_id = "ü" * (STREAM_ID_BYTES_MAX // 2)

@@ -31,7 +31,7 @@ class DurableContract:
         async with _opened(self.open_store, tmp_path) as store:
             journal_id = store.journal_id
             await store.append(append_of("a", b"1", b"2", tags=("red",), metadata={"k": [1]}, event_id="id"))
-            await store.append(append_of("b", b"3", type="other", schema_version=7, kind="replicated"))
+            await store.append(append_of("b", b"3", type="other", schema_version=7))
             await store.save_snapshot(snapshot_of("a", 2))
             log = await everything(store)
             summaries = await store.streams(prefix="", after="", limit=10)

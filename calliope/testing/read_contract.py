@@ -159,9 +159,9 @@ class ReadContract:
 
     async def test_a_summary_gives_the_number_of_the_last_event(self, store: EventStore) -> None:
         await store.append(append_of("a", *[b""] * 3))
-        await store.append(append_of("b", kind="replicated"))
+        await store.append(append_of("b"))
         await store.append(append_of("a", *[b""] * 4))
-        summaries = [StreamSummary("a", "plain", 7), StreamSummary("b", "replicated", 1)]
+        summaries = [StreamSummary("a", "plain", 7), StreamSummary("b", "plain", 1)]
         assert await store.streams(prefix="", after="", limit=10) == summaries
         assert [await store.stream("a"), await store.stream("b")] == summaries
         assert await store.stream("c") is None

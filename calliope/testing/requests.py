@@ -5,6 +5,7 @@ from typing import Any
 
 from calliope.stores.protocol import AppendRequest, StreamKind
 from calliope.stores.record import Attributes, NewEvent, StoredType
+from calliope.stores.replica_store import Writing
 
 TIMESTAMP = 1_700_000_000_123_456
 """When the requests were persisted if they do not say: in November 2023, with microseconds that must not get lost."""
@@ -30,3 +31,14 @@ def append_of(
         for index, payload in enumerate(payloads or (b"payload",))
     ]
     return AppendRequest(stream_id, kind, events, timestamp, expected_version, event_id)
+
+
+def writing_of(
+    replica_id: str = "berlin",
+    observed: Mapping[str, int] | None = None,
+    *,
+    token: bytes = b"the only one",
+    has_written: bool = False,
+) -> Writing:
+    """Return who writes to a replicated stream, and what he has observed: nothing, if nothing is said."""
+    return Writing(replica_id, token, has_written, dict(observed or {}))

@@ -16,7 +16,7 @@ from calliope import (
 )
 from calliope.limits import POSITION_MAX
 from calliope.stores.memory import MemoryStore
-from calliope.testing.requests import append_of
+from calliope.testing.requests import append_of, writing_of
 from tests.unit.calliope.orders import ItemAdded, OrderEvent, Paid, added
 
 pytestmark = pytest.mark.anyio
@@ -270,7 +270,7 @@ async def test_what_precedes_an_unknown_event_is_delivered_first(journal: Journa
 
 
 async def test_a_plain_handle_does_not_write_to_a_replicated_stream(journal: Journal):
-    await journal._store.append(append_of("a", kind="replicated"))
+    await journal._store.append_replicated(append_of("a", kind="replicated"), writing_of())
     with pytest.raises(StreamKindError, match="stream 'a' is replicated, not plain, from its first event on"):
         await journal.event_stream("a", OrderEvent).persist(Paid())
 

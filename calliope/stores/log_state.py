@@ -1,0 +1,76 @@
+"""What a store keeps in memory about its log: which entries it holds, and where what is written here is numbered."""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+from calliope.errors import LogGapError
+from calliope.stores.versioned import LogEntry, replica_of
+from crdts import VersionVector
+from crdts.version_vector import NOTHING_SEEN
+
+
+@dataclass(frozen=True, slots=True)
+class LogState:
+    """A log at one moment; never changed, but replaced by the next.
+
+    Attributes:
+        log_id: the log in which what is written here is numbered; empty: none was ever used.
+        first_log_id: the log that was used first.
+        position: the highest log position.
+        checkpoint: the log position through which the stored states contain all operations.
+        vector: the number of the last entry held of each log.
+        floor: operations at or below it are only in states.
+    """
+
+    log_id: str = ""
+    first_log_id: str = ""
+    position: int = 0
+    checkpoint: int = 0
+    vector: VersionVector = NOTHING_SEEN
+    floor: VersionVector = NOTHING_SEEN
+
+    def using(self, log_id: str) -> Self:
+        """Return the state in which a log is used from now on."""
+        return replace(self, log_id=log_id, first_log_id=self.first_log_id or log_id)
+
+    def writer(self, replica_id: str) -> str:
+        """Return the name under which a replica's events are numbered.
+
+        When this journal was moved to a later log, an earlier one may have been lost, and with it numbers that others
+        have seen. So the numbering begins anew, under a name that carries the incarnation.
+        """
+        if self.log_id in ("", self.first_log_id):
+            return replica_id
+        return f"{replica_id}~{self.log_id.rpartition('~')[2]}"
+
+
+def replica_id_of(writer: str) -> str:
+    """Return the replica that numbers its events under a name."""
+    return replica_of(writer) if "~" in writer else writer
+
+
+def check_next(entry: LogEntry, held: int, jump_through: int) -> None:
+    """Check that an entry is the next of its log, or jumps over nothing but what may be jumped over.
+
+    Args:
+        entry: an entry that is not held.
+        held: the number of the last entry that is held of its log.
+        jump_through: numbers up to this may be jumped over.
+
+    Raises:
+        LogGapError: it is not.
+    """
+    if entry.number - 1 > max(held, jump_through):
+        raise LogGapError(entry.log_id, entry.number, held + 1)
+
+
+def check_forgettable(through: int, checkpoint: int) -> None:
+    """Check that operations up to a log position are contained in the stored states.
+
+    Raises:
+        ValueError: they are not.
+    """
+    if through > checkpoint:
+        raise ValueError(
+            f"operations through {through} cannot be forgotten: the states contain only those through {checkpoint}"
+        )

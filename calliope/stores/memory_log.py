@@ -1,0 +1,128 @@
+"""The log, states and facts of a journal in memory."""
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from calliope.errors import ForkedLogError
+from calliope.stores.log_state import LogState, check_next
+from calliope.stores.log_tail import LogTail
+from calliope.stores.replica_store import LogPage, StoredState
+from calliope.stores.versioned import LogEntry
+from crdts import VersionVector
+
+
+class MemoryLog:
+    """Keeps log entries in a list; a forgotten one leaves its place empty.
+
+    Attributes:
+        state: what is held, and where new entries are numbered.
+        tail: the newest entries.
+        states: the stored state of each key.
+        facts: the small facts.
+    """
+
+    def __init__(self) -> None:
+        self.state = LogState()
+        self.tail = LogTail()
+        self.states: dict[str, StoredState] = {}
+        self.facts: dict[str, bytes] = {}
+        self._entries: list[LogEntry | None] = []
+        self._numbers: dict[str, list[int]] = {}
+        self._positions: dict[str, list[int]] = {}
+        self._sorted_keys: list[str] | None = []
+
+    def add(self, entries: Sequence[LogEntry]) -> None:
+        """Add entries that are the next of their logs, or jump over what is in states; then publish them."""
+        numbers, floor = self.state.vector.to_dict().copy(), self.state.floor
+        position = self.state.position
+        for place, entry in enumerate(entries, position + 1):
+            jumped_through = entry.number - 1
+            if jumped_through > numbers.get(entry.log_id, 0):
+                floor = floor.merge(VersionVector({entry.log_id: jumped_through}))
+            numbers[entry.log_id] = entry.number
+            self._numbers.setdefault(entry.log_id, []).append(entry.number)
+            self._positions.setdefault(entry.log_id, []).append(place)
+        self._entries += entries
+        self.state = replace(
+            self.state, position=position + len(entries), vector=VersionVector.wrap(numbers), floor=floor
+        )
+        self.tail.publish(list(enumerate(entries, position + 1)))
+
+    def new_among(self, entries: Sequence[LogEntry], snapshot: VersionVector) -> list[LogEntry]:
+        """Return the entries that are not held, after checking that each is the next of its log.
+
+        Raises:
+            LogGapError, ForkedLogError: as `ReplicaStore.receive`.
+        """
+        held = self.state.vector.to_dict().copy()
+        new: dict[tuple[str, int], LogEntry] = {}
+        for entry in entries:
+            log_id, number = entry.log_id, entry.number
+            if number > held.get(log_id, 0):
+                check_next(entry, held.get(log_id, 0), snapshot[log_id])
+                new[log_id, number] = entry
+                held[log_id] = number
+            elif (new.get((log_id, number)) or self._held(log_id, number) or entry) != entry:
+                raise ForkedLogError(log_id, number)
+        return list(new.values())
+
+    def page(self, have: VersionVector, after: int, bytes_max: int) -> LogPage:
+        """Return a page of entries; see `ReplicaStore.read_log`."""
+        head = self.state.position
+        entries: list[LogEntry] = []
+        byte_count = 0
+        for position in range(max(after, self._first_lacking(have) - 1) + 1, head + 1):
+            entry = self._entries[position - 1]
+            if entry is None or entry.number <= have[entry.log_id]:
+                continue
+            byte_count += len(entry.body)
+            if entries and byte_count > bytes_max:
+                return LogPage(entries, position - 1, head)
+            entries.append(entry)
+        return LogPage(entries, max(after, head), head)
+
+    def sorted_keys(self) -> list[str]:
+        """Return the keys of all states by code point."""
+        if self._sorted_keys is None:
+            self._sorted_keys = sorted(self.states)
+        return self._sorted_keys
+
+    def save(self, states: Mapping[str, StoredState], checkpoint: int) -> None:
+        """Replace states and raise the checkpoint."""
+        if not states.keys() <= self.states.keys():
+            self._sorted_keys = None
+        self.states.update(states)
+        self.state = replace(self.state, checkpoint=max(self.state.checkpoint, checkpoint))
+
+    def forget_operations(self, through: int) -> None:
+        """Empty the places of operations, and raise the floor."""
+        floor: dict[str, int] = {}
+        for index, entry in enumerate(self._entries[:through]):
+            if entry is not None and entry.kind == "operations":
+                floor[entry.log_id] = entry.number
+                self._entries[index] = None
+        self.state = replace(self.state, floor=self.state.floor.merge(VersionVector(floor)))
+
+    def install(self, vector: VersionVector) -> None:
+        """Hold everything up to a vector."""
+        held = self.state.vector
+        jumped = VersionVector({log_id: number for log_id, number in vector.items() if number > held[log_id]})
+        self.state = replace(self.state, vector=held.merge(vector), floor=self.state.floor.merge(jumped))
+
+    def _first_lacking(self, have: VersionVector) -> int:
+        """Return the first position that may hold what somebody lacks who has this."""
+        first = len(self._entries) + 1
+        for log_id, numbers in self._numbers.items():
+            index = bisect_right(numbers, have[log_id])
+            if index < len(numbers):
+                first = min(first, self._positions[log_id][index])
+        return first
+
+    def _held(self, log_id: str, number: int) -> LogEntry | None:
+        """Return an entry, or None if it is in states only."""
+        numbers = self._numbers.get(log_id, [])
+        index = bisect_right(numbers, number) - 1
+        if index < 0 or numbers[index] != number:
+            return None
+        return self._entries[self._positions[log_id][index] - 1]

@@ -1,0 +1,148 @@
+"""How far each writer of a replicated stream has numbered his events, and what that makes of a new event."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from calliope.errors import ReplicaIdInUseError
+from calliope.stores.protocol import AppendRequest
+from calliope.stores.record import NewEvent, ReplicatedAttributes, StoredRecord, StoredType
+from calliope.stores.replica_store import CONCURRENT_RECORDS_MAX, CONCURRENT_SCAN_MAX, Appended, Writing
+from calliope.stores.versioned import Item, Versioned
+
+NOBODY = b""
+"""The token of events that came from elsewhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class WriterVersion:
+    """How far one writer has come in one stream.
+
+    Attributes:
+        counter: the counter of his last event.
+        token: the token of who wrote it here; `NOBODY`: it came from elsewhere.
+        observed: what he had observed then, without his own counter.
+    """
+
+    counter: int
+    token: bytes
+    observed: dict[str, int]
+
+
+@dataclass(slots=True)
+class StreamVersions:
+    """The writers of one stream."""
+
+    writers: dict[str, WriterVersion] = field(default_factory=dict)
+
+    def change(self, request: AppendRequest, writing: Writing, writer: str) -> Versioned:
+        """Return the change that a request makes; nothing is noted yet.
+
+        Raises:
+            ReplicaIdInUseError: somebody else has written under the writer's replica id since he did.
+        """
+        last = self.writers.get(writer)
+        if last is not None and writing.has_written and last.token != writing.token:
+            raise ReplicaIdInUseError(request.stream_id, writing.replica_id)
+        observed = merged(writing.observed, last.observed) if last is not None else dict(writing.observed)
+        observed.pop(writer, None)
+        first = request.events[0].attributes
+        return Versioned(
+            request.stream_id,
+            writer,
+            1 if last is None else last.counter + 1,
+            observed,
+            request.timestamp,
+            request.event_id,
+            first.tags,
+            first.metadata,
+            tuple([Item(*event.type, event.payload) for event in request.events]),
+        )
+
+    def note(self, change: Versioned, token: bytes = NOBODY) -> bool:
+        """Note that the stream holds a change; tell whether that raised its writer's counter."""
+        counter = change.counter + len(change.items) - 1
+        last = self.writers.get(change.writer)
+        if last is not None and last.counter >= counter:
+            return False
+        self.writers[change.writer] = WriterVersion(counter, token, change.observed)
+        return True
+
+    def missing(self, observed: Mapping[str, int], writer: str) -> dict[str, int]:
+        """Return how many events of each writer, except one, are in the stream and not observed."""
+        return {
+            other: version.counter - observed.get(other, 0)
+            for other, version in self.writers.items()
+            if other != writer and version.counter > observed.get(other, 0)
+        }
+
+
+def merged(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    """Return the higher counter of each writer."""
+    return {**one, **{writer: counter for writer, counter in other.items() if counter > one.get(writer, 0)}}
+
+
+def new_events(change: Versioned) -> list[NewEvent]:
+    """Return the events of a change, as every replica keeps them."""
+    version = change.observed
+    events = []
+    for index, item in enumerate(change.items):
+        attributes = ReplicatedAttributes(
+            None if index else change.event_id,
+            change.tags,
+            change.metadata,
+            change.writer,
+            {**version, change.writer: change.counter + index},
+        )
+        events.append(NewEvent(StoredType(item.type_name, item.schema_version), item.payload, attributes))
+    return events
+
+
+def appended(
+    records: list[StoredRecord],
+    before: StreamVersions,
+    newest_first: Iterable[StoredRecord],
+) -> Appended:
+    """Return the reply to a writer, with what he had not observed.
+
+    Args:
+        records: what he wrote.
+        before: the stream's writers; his own does not matter.
+        newest_first: the records of the stream, read as far as needed.
+    """
+    writer, observed = records[-1].writer, records[-1].version
+    missing = before.missing(observed, writer)
+    if not missing:
+        return Appended(records, [], detected=False, observed=observed, written=True)
+    concurrent = _unobserved(newest_first, observed, writer, sum(missing.values()))
+    for record in concurrent:
+        missing[record.writer] = missing.get(record.writer, 0) - 1
+    known = {other: before.writers[other].counter for other, count in missing.items() if count <= 0}
+    return Appended(records, concurrent, detected=True, observed=merged(observed, known), written=True)
+
+
+def appended_before(records: list[StoredRecord], writing: Writing, newest_first: Iterable[StoredRecord]) -> Appended:
+    """Return the reply to a writer whose request was written before, as it was the first time.
+
+    Args:
+        records: what was written then.
+        writing: who asks again.
+        newest_first: the records of the stream before these, read as far as needed.
+    """
+    writer, version = records[-1].writer, records[-1].version
+    concurrent = _unobserved(newest_first, version, writer, CONCURRENT_RECORDS_MAX)
+    observed = merged(writing.observed, version)
+    return Appended(records, concurrent, detected=bool(concurrent), observed=observed, written=False)
+
+
+def _unobserved(
+    newest_first: Iterable[StoredRecord], observed: Mapping[str, int], writer: str, count: int
+) -> list[StoredRecord]:
+    found: list[StoredRecord] = []
+    for scanned, record in enumerate(newest_first, 1):
+        name = record.writer
+        if name != writer and record.version[name] > observed.get(name, 0):
+            found.append(record)
+        if len(found) >= min(count, CONCURRENT_RECORDS_MAX) or scanned >= CONCURRENT_SCAN_MAX:
+            break
+    found.reverse()
+    return found

@@ -44,12 +44,9 @@ class Aggregate(Generic[State, Event]):
         is_loaded: whether anything was read yet.
     """
 
-    def __init__(
-        self, decider: Decider[State, Any, Event], stream: EventStream[Event], probes: EventStream[UntypedEvent]
-    ) -> None:
+    def __init__(self, decider: Decider[State, Any, Event], stream: EventStream[Event]) -> None:
         self._decider = decider
         self._stream = stream
-        self._probes = probes
         self.state = decider.initial
         self.version = 0
         self.position = 0
@@ -67,18 +64,17 @@ class Aggregate(Generic[State, Event]):
         The event that the snapshot has seen last is read too: it tells the position, and a snapshot of events that
         the stream does not hold (it may have been restored from a backup) is not believed.
         """
-        if snapshot is not None and snapshot.sequence_number > 0:
-            seen = snapshot.sequence_number
-            tail = await self._stream.records(after=seen - 1, until=seen).run_collect()
-            if tail:
-                self.state, self.version, self.position = snapshot.state, seen, tail[0].position
-                self.snapshot_version = seen
-        await self.catch_up()
+        if snapshot is not None and await self._read(
+            snapshot.state, snapshot.sequence_number, after=max(snapshot.sequence_number - 1, 0)
+        ):
+            self.snapshot_version = snapshot.sequence_number
+        else:
+            await self.catch_up()
         self.is_loaded = True
 
     async def catch_up(self) -> None:
-        """Read what was written since, by whomever."""
-        await self._stream.records(after=self.version).run_for_each(self._take)
+        """Read what was written since, by whomever. Cancellation leaves the aggregate as it was."""
+        await self._read(self.state, self.version, after=self.version)
 
     async def persist(
         self, events: Sequence[Event], *, metadata: Mapping[str, Any], event_id: str | None
@@ -97,19 +93,41 @@ class Aggregate(Generic[State, Event]):
         state = self._decider.state_after(events, self.state)
         self.state, self.version, self.position = state, reply.sequence_number, reply.position
 
-    async def stored_as(self, event_id: str) -> Stored[Event] | None:
+    async def stored_as(self, event_id: str, probes: EventStream[UntypedEvent]) -> Stored[Event] | None:
         """Return what was stored under a request's id, or None.
 
         The journal is asked to persist under that id at a version that no stream has: it answers with the first reply
         if there is one, and otherwise refuses.
+
+        Args:
+            event_id: the request's id.
+            probes: the same stream, for events of any type.
         """
         try:
-            reply = await self._probes.persist(_PROBE, expected_version=POSITION_MAX, event_id=event_id)
+            reply = await probes.persist(_PROBE, expected_version=POSITION_MAX, event_id=event_id)
         except ExpectedVersionError:
             return None
         first, last = reply.records[0].sequence_number, reply.sequence_number
         return Stored(tuple(await self._stream.query(after=first - 1, until=last).run_collect()), reply.position)
 
-    def _take(self, record: RecordedEvent[Event]) -> None:
-        state = self._decider.evolve(self.state, record.data)
-        self.state, self.version, self.position = state, record.sequence_number, record.position
+    async def _read(self, state: State, seen: int, *, after: int) -> bool:
+        """Take up what a state that has seen so many events becomes by the others; tell whether there was any record.
+
+        Args:
+            state: the state to begin with.
+            seen: the sequence number of the last event in it.
+            after: the sequence number to begin reading after.
+        """
+        evolve = self._decider.evolve
+        last: RecordedEvent[Event] | None = None
+
+        def step(state: State, record: RecordedEvent[Event]) -> State:
+            nonlocal last
+            last = record
+            return evolve(state, record.data) if record.sequence_number > seen else state
+
+        state = await self._stream.records(after=after).run_fold(state, step)
+        if last is None:
+            return False
+        self.state, self.version, self.position = state, last.sequence_number, last.position
+        return True

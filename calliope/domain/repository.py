@@ -231,7 +231,8 @@ class Repository(Generic[State, Command, Event]):
     ) -> Executed[State, Event]:
         """Return that nothing happened, or raise why; unless the command was carried out before."""
         if instruction.event_id is not None and aggregate.version > 0:
-            earlier = await aggregate.stored_as(instruction.event_id)
+            probes = self._journal.event_stream(aggregate.stream_id, UntypedEvent)
+            earlier = await aggregate.stored_as(instruction.event_id, probes)
             if earlier is not None:
                 return await self._duplicate(aggregate, earlier.events, earlier.position)
         if refusal is not None:
@@ -263,8 +264,7 @@ class Repository(Generic[State, Command, Event]):
             warnings.warn(message, UnsavedSnapshotWarning, stacklevel=3)
 
     def _new_aggregate(self, stream_id: str) -> Aggregate[State, Event]:
-        stream = self._journal.event_stream(stream_id, self._event_type)
-        return Aggregate(self.decider, stream, self._journal.event_stream(stream_id, UntypedEvent))
+        return Aggregate(self.decider, self._journal.event_stream(stream_id, self._event_type))
 
     def _stream_id(self, stream_id: str | Identifier) -> str:
         if not isinstance(stream_id, str | Identifier):

@@ -150,11 +150,11 @@ class Operation(msgspec.Struct, eq=False, gc=False):
             MalformedOperationError: They are not those of an operation.
         """
         part = decode(_payload, payload)
-        expect(version[dot.replica_id] == dot.counter > 0, f"a version that ends with {dot}")
-        others = version.without(dot.replica_id)
-        return _assembled(
-            dot.replica_id, dot.counter, others, part.type_name, part.action, plain(part.argument), part.gap
-        )
+        replica_id, counter = dot.replica_id, dot.counter
+        if not version[replica_id] == counter > 0:  # the message takes longer than all the rest
+            raise MalformedOperationError(f"malformed: expected a version that ends with {dot}")
+        others = version.without(replica_id) if len(version) > 1 else NOTHING_SEEN
+        return _assembled(replica_id, counter, others, part.type_name, part.action, plain(part.argument), part.gap)
 
     def _body(self) -> tuple[Any, ...]:
         return (self.type_name, self.action, self.argument)

@@ -110,7 +110,9 @@ class VersionVector(Mapping[str, int]):
         """Returns this vector with that replica's counter at 0."""
         if replica_id not in self._counters:
             return self
-        return self.wrap({r: counter for r, counter in self._counters.items() if r != replica_id})
+        left = dict(self._counters)
+        del left[replica_id]
+        return self.wrap(left)
 
     def increment(self, replica_id: str) -> Self:
         """Returns this vector with one more operation of `replica_id`."""

@@ -31,6 +31,7 @@ Counters = Annotated[dict[Name, Counter], msgspec.Meta(max_length=REPLICAS_MAX)]
 T = TypeVar("T")
 
 _ATOMS = frozenset({type(None), bool, int, float, str, bytes})
+_BYTES = (bytes, bytearray, memoryview)
 _encoder = msgspec.msgpack.Encoder()
 
 
@@ -45,7 +46,7 @@ def decode(decoder: msgspec.msgpack.Decoder[T], data: bytes) -> T:
     Raises:
         MalformedOperationError: The bytes are not exactly one value of that type.
     """
-    if not isinstance(data, bytes | bytearray | memoryview):
+    if not isinstance(data, _BYTES):
         raise TypeError(f"encoded CRDT data must be bytes, not {type(data).__name__}")
     try:
         return decoder.decode(data)

@@ -1,7 +1,8 @@
 """The newest log entries in memory, and the wake-up of those who replicate them."""
 
-from collections import deque
+from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import islice
 
 import anyio
 
@@ -24,7 +25,8 @@ class LogTail:
     def __init__(self, position: int = 0) -> None:
         self.position = position
         self._start = position
-        self._entries: deque[tuple[int, LogEntry]] = deque()
+        self._positions: list[int] = []
+        self._entries: list[LogEntry] = []
         self._byte_count = 0
         self._wakeup: anyio.Event | None = None
         self._closed = False
@@ -33,30 +35,27 @@ class LogTail:
         """Tell whether everything after a log position is here."""
         return position >= self._start
 
-    def after(self, position: int) -> list[tuple[int, LogEntry]]:
-        """Return the entries after a log position that the tail covers, in order."""
-        found: list[tuple[int, LogEntry]] = []
-        for place, entry in reversed(self._entries):
-            if place <= position:
-                break
-            found.append((place, entry))
-        found.reverse()
-        return found
+    def after(self, position: int, count_max: int | None = None) -> list[tuple[int, LogEntry]]:
+        """Return the entries after a log position that the tail covers, in order; at most so many, if that is said."""
+        first = bisect_right(self._positions, position)
+        last = None if count_max is None else first + count_max
+        return list(zip(islice(self._positions, first, last), islice(self._entries, first, last), strict=True))
 
     def publish(self, entries: Sequence[tuple[int, LogEntry]]) -> None:
         """Add the entries that directly follow `position`, which are durable, and wake those who wait."""
         if not entries:
             return
-        self._entries.extend(entries)
+        self._positions += [place for place, _ in entries]
+        self._entries += [entry for _, entry in entries]
         self._byte_count += sum([len(entry.body) for _, entry in entries])
         self.position = entries[-1][0]
-        while self._byte_count > LOG_TAIL_BYTES_MAX:
-            self._start, oldest = self._entries.popleft()
-            self._byte_count -= len(oldest.body)
+        if self._byte_count > LOG_TAIL_BYTES_MAX:
+            self._forget_oldest()
         self._wake()
 
     def reset(self, position: int) -> None:
         """Skip to a log position whose predecessors are not at hand; readers read pages."""
+        self._positions.clear()
         self._entries.clear()
         self._byte_count = 0
         self._start = self.position = position
@@ -84,3 +83,12 @@ class LogTail:
         if self._wakeup is not None:
             wakeup, self._wakeup = self._wakeup, None
             wakeup.set()
+
+    def _forget_oldest(self) -> None:
+        """Forget an eighth more than must be: what is left moves up, which is not done for each entry."""
+        count = 0
+        while self._byte_count > LOG_TAIL_BYTES_MAX - LOG_TAIL_BYTES_MAX // 8:
+            self._byte_count -= len(self._entries[count].body)
+            count += 1
+        self._start = self._positions[count - 1]
+        del self._positions[:count], self._entries[:count]

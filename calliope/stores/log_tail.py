@@ -2,7 +2,6 @@
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from itertools import islice
 
 import anyio
 
@@ -39,7 +38,7 @@ class LogTail:
         """Return the entries after a log position that the tail covers, in order; at most so many, if that is said."""
         first = bisect_right(self._positions, position)
         last = None if count_max is None else first + count_max
-        return list(zip(islice(self._positions, first, last), islice(self._entries, first, last), strict=True))
+        return list(zip(self._positions[first:last], self._entries[first:last], strict=True))
 
     def publish(self, entries: Sequence[tuple[int, LogEntry]]) -> None:
         """Add the entries that directly follow `position`, which are durable, and wake those who wait."""

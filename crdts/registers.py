@@ -58,7 +58,33 @@ def _is_timestamp(number: Timestamp) -> bool:
     return isfinite(number) and -COUNTER_MAX <= number <= COUNTER_MAX
 
 
-class LWWRegister(Crdt, Generic[V]):
+class _Writes(Crdt, Generic[V]):
+    """What the registers have in common: the writes that no other write has seen."""
+
+    __slots__ = ("_writes",)
+
+    def _bottom(self) -> None:
+        self._writes = DotValues()
+
+    def _effect(self, action: str, argument: Any, operation: Operation) -> None:
+        table = self._clock.table
+        self._writes.drop_seen(table.seen_by(operation))
+        self._writes.values[table.pack(operation)] = argument
+
+    def _reset(self, operation: Operation) -> None:
+        self._writes.drop_seen(self._clock.table.seen_by(operation))
+
+    def _join(self, other: Self, join: Join) -> None:
+        self._writes.join(other._writes, join)
+
+    def _dump(self, encoder: Encoder) -> Any:
+        return self._writes.dump(encoder)
+
+    def _load(self, plain: Any, decoder: Decoder) -> None:
+        self._writes.load(plain, decoder, self._actions["assign"])
+
+
+class LWWRegister(_Writes[V]):
     """A register that shows the last write.
 
     A write beats those that its writer had seen, whatever their timestamps: a clock that was once far ahead
@@ -72,12 +98,9 @@ class LWWRegister(Crdt, Generic[V]):
     Shapiro et al. (2011), section 3.2.1, after Johnson and Thomas, RFC 677 (1975).
     """
 
-    __slots__ = ("_writes",)
+    __slots__ = ()
 
     _actions: ClassVar = {"assign": check_write}
-
-    def _bottom(self) -> None:
-        self._writes = DotValues()
 
     @property
     def value(self) -> V | None:
@@ -104,25 +127,8 @@ class LWWRegister(Crdt, Generic[V]):
         """
         return self._prepare("assign", (next_timestamp(self._writes, timestamp), freeze(value)))
 
-    def _effect(self, action: str, argument: Any, operation: Operation) -> None:
-        table = self._clock.table
-        self._writes.drop_seen(table.seen_by(operation))
-        self._writes.values[table.pack(operation)] = argument
 
-    def _reset(self, operation: Operation) -> None:
-        self._writes.drop_seen(self._clock.table.seen_by(operation))
-
-    def _join(self, other: Self, join: Join) -> None:
-        self._writes.join(other._writes, join)
-
-    def _dump(self, encoder: Encoder) -> Any:
-        return self._writes.dump(encoder)
-
-    def _load(self, plain: Any, decoder: Decoder) -> None:
-        self._writes.load(plain, decoder, check_write)
-
-
-class MVRegister(Crdt, Generic[V]):
+class MVRegister(_Writes[V]):
     """A register that shows all concurrent writes, until one who has seen them writes.
 
     Values must be hashable: None, bool, int of 64 bits, float, str, bytes and tuples of these. Should replicas
@@ -131,12 +137,9 @@ class MVRegister(Crdt, Generic[V]):
     Shapiro et al. (2011), section 3.2.2; DeCandia et al., "Dynamo" (2007), section 4.4.
     """
 
-    __slots__ = ("_writes",)
+    __slots__ = ()
 
     _actions: ClassVar = {"assign": check_hashable}
-
-    def _bottom(self) -> None:
-        self._writes = DotValues()
 
     @property
     def value(self) -> frozenset[V]:
@@ -151,20 +154,3 @@ class MVRegister(Crdt, Generic[V]):
             ValueError: NaN, an int beyond 64 bits, text that UTF-8 cannot encode.
         """
         return self._prepare("assign", hashable(value))
-
-    def _effect(self, action: str, argument: Any, operation: Operation) -> None:
-        table = self._clock.table
-        self._writes.drop_seen(table.seen_by(operation))
-        self._writes.values[table.pack(operation)] = argument
-
-    def _reset(self, operation: Operation) -> None:
-        self._writes.drop_seen(self._clock.table.seen_by(operation))
-
-    def _join(self, other: Self, join: Join) -> None:
-        self._writes.join(other._writes, join)
-
-    def _dump(self, encoder: Encoder) -> Any:
-        return self._writes.dump(encoder)
-
-    def _load(self, plain: Any, decoder: Decoder) -> None:
-        self._writes.load(plain, decoder, check_hashable)

@@ -1,3 +1,5 @@
+from random import Random
+
 import msgspec
 import pytest
 
@@ -308,3 +310,24 @@ def test_two_tasks_on_copies_lose_nothing():
 
     assert cart.value == remote.value == {"milk", "wine", "cheese"}
     assert cart == remote
+
+
+@pytest.mark.parametrize("set_type", SETS)
+def test_a_merge_of_large_sets_is_what_delivering_their_operations_is(set_type):
+    random = Random(1)
+    merged, delivered = ({replica_id: set_type(replica_id) for replica_id in "abc"} for _ in range(2))
+    log = []
+    for _ in range(6):
+        for replica_id, replica in merged.items():
+            for _ in range(200):
+                change = replica.remove if set_type in REMOVING and random.random() < 0.3 else replica.add
+                log.append(change(random.randrange(150)))
+                delivered[replica_id].apply(log[-1])
+        one, other = random.sample("abc", 2)
+        merged[one].merge(merged[other])
+        for operation in log:
+            if merged[other].version.covers(operation.dot):
+                delivered[one].apply(operation)
+
+        assert merged[one] == delivered[one]
+        assert merged[one].value == delivered[one].value

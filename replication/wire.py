@@ -10,7 +10,7 @@ The bodies of entries are not looked into: they travel unchanged, and the store 
 
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Annotated, Any
 
@@ -24,8 +24,8 @@ from crdts import VersionVector
 from replication.core.messages import (
     Acknowledgement,
     Answer,
+    Cursor,
     Digest,
-    DigestRequest,
     Entries,
     Fence,
     Heartbeat,
@@ -78,7 +78,10 @@ _Number = Annotated[int, Meta(ge=0, le=POSITION_MAX)]
 _Vector = Annotated[dict[str, Annotated[int, Meta(ge=1, le=POSITION_MAX)]], Meta(max_length=LOGS_MAX)]
 
 
-class _Shape(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+_LogEntries = Annotated[tuple[LogEntry, ...], Meta(max_length=ENTRIES_MAX)]
+
+
+class _Shape(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     """What is read."""
 
 
@@ -92,15 +95,13 @@ class _Row(_Shape):
     address: str
 
     def checked(self) -> Row:
-        if not 0 <= self.age_seconds < math.inf:
-            raise ValueError(f"age_seconds must be a time, not {self.age_seconds}")
         return Row(
             checked_replica_id(self.replica_id),
             self.incarnation,
             self.sequence,
             checked_log_id(self.log_id),
             _vector(self.vector),
-            self.age_seconds,
+            _checked_age(self.age_seconds),
             self.address and checked_text("address", self.address, ADDRESS_BYTES_MAX),
         )
 
@@ -115,85 +116,105 @@ class _Fence(_Shape):
 
 class _Digest(_Shape, tag="digest"):
     own: _Row
+    floor: _Vector
     rows: Annotated[tuple[_Row, ...], Meta(max_length=ROWS_MAX)] = ()
     fences: Annotated[tuple[_Fence, ...], Meta(max_length=FENCES_MAX)] = ()
     neighbours: Annotated[tuple[str, ...], Meta(max_length=NEIGHBOURS_MAX)] = ()
     again: bool = False
+    asks: bool = False
 
     def checked(self) -> Digest:
         return Digest(
             self.own.checked(),
+            _vector(self.floor),
             tuple(row.checked() for row in self.rows),
             tuple(fence.checked() for fence in self.fences),
             tuple(checked_replica_id(neighbour) for neighbour in self.neighbours),
             self.again,
+            self.asks,
         )
 
 
 class _Heartbeat(_Shape, tag="heartbeat"):
-    incarnation: _Number
-    sequence: _Number
+    fingerprint: _Number
+    ages: Annotated[tuple[tuple[str, float], ...], Meta(max_length=ROWS_MAX)] = ()
 
     def checked(self) -> Heartbeat:
-        return Heartbeat(self.incarnation, self.sequence)
-
-
-class _DigestRequest(_Shape, tag="digest?"):
-    def checked(self) -> DigestRequest:
-        return DigestRequest()
+        return Heartbeat(
+            self.fingerprint, tuple((checked_replica_id(member), _checked_age(age)) for member, age in self.ages)
+        )
 
 
 class _Acknowledgement(_Shape, tag="ack"):
-    incarnation: _Number
-    sequence: _Number
     vector: _Vector
 
     def checked(self) -> Acknowledgement:
-        return Acknowledgement(self.incarnation, self.sequence, _vector(self.vector))
+        return Acknowledgement(_vector(self.vector))
 
 
 class _Entries(_Shape, tag="entries"):
-    entries: Annotated[tuple[LogEntry, ...], Meta(max_length=ENTRIES_MAX)]
+    entries: _LogEntries
 
     def checked(self) -> Entries:
-        _check_entries(self.entries)
-        return Entries(self.entries)
+        return Entries(_checked_entries(self.entries))
+
+
+class _Cursor(_Shape):
+    after_key: str | None = ""
+    after_position: _Number = 0
+
+    def checked(self) -> Cursor:
+        after_key = self.after_key and checked_text("after_key", self.after_key, STREAM_ID_BYTES_MAX)
+        return Cursor(after_key, self.after_position)
 
 
 class _SnapshotRequest(_Shape, tag="snapshot?"):
+    cursor: _Cursor
     cut: _Vector | None = None
-    after_key: str = ""
 
     def checked(self) -> SnapshotRequest:
-        return SnapshotRequest(None if self.cut is None else _vector(self.cut), _checked_place(self.after_key))
+        return SnapshotRequest(self.cursor.checked(), None if self.cut is None else _vector(self.cut))
 
 
 class _SnapshotChunk(_Shape, tag="snapshot"):
+    cursor: _Cursor
     cut: _Vector
     states: Annotated[tuple[StoredState, ...], Meta(max_length=STATES_MAX)]
-    after_key: str
-    complete: bool
+    entries: _LogEntries
+    following: _Cursor | None
 
     def checked(self) -> SnapshotChunk:
         for state in self.states:
             checked_text("key", state.key, STREAM_ID_BYTES_MAX)
             checked_text("type_name", state.type_name, TYPE_NAME_BYTES_MAX)
-        return SnapshotChunk(_vector(self.cut), self.states, _checked_place(self.after_key), self.complete)
+        return SnapshotChunk(
+            self.cursor.checked(),
+            _vector(self.cut),
+            self.states,
+            _checked_entries(self.entries),
+            None if self.following is None else self.following.checked(),
+        )
 
 
 class _Question(_Shape, tag="question"):
-    number: _Number
-
-    def checked(self) -> Question:
-        return Question(self.number)
-
-
-class _Answer(_Shape, tag="answer"):
+    asker: str
     number: _Number
     vector: _Vector
 
+    def checked(self) -> Question:
+        return Question(checked_replica_id(self.asker), self.number, _vector(self.vector))
+
+
+class _Answer(_Shape, tag="answer"):
+    asker: str
+    number: _Number
+    replica_id: str
+    vector: _Vector
+
     def checked(self) -> Answer:
-        return Answer(self.number, _vector(self.vector))
+        return Answer(
+            checked_replica_id(self.asker), self.number, checked_replica_id(self.replica_id), _vector(self.vector)
+        )
 
 
 def encode(message: Message) -> bytes:
@@ -267,17 +288,20 @@ def _vector(counters: dict[str, int]) -> VersionVector:
     return VersionVector.wrap(counters)
 
 
-def _check_entries(entries: Iterable[LogEntry]) -> None:
+def _checked_entries(entries: tuple[LogEntry, ...]) -> tuple[LogEntry, ...]:
     known = ""
     for entry in entries:
         if entry.log_id != known:
             known = checked_log_id(entry.log_id)
         if not 0 < entry.number <= POSITION_MAX or not 0 <= entry.checksum <= _CHECKSUM_MAX:
             raise ValueError(f"entry {entry.number} of {known!r} with checksum {entry.checksum} is out of range")
+    return entries
 
 
-def _checked_place(after_key: str) -> str:
-    return after_key and checked_text("after_key", after_key, STREAM_ID_BYTES_MAX)
+def _checked_age(seconds: float) -> float:
+    if not 0 <= seconds < math.inf:
+        raise ValueError(f"an age must be a number of seconds, not {seconds}")
+    return seconds
 
 
 def _encodable(value: object) -> Any:
@@ -286,17 +310,7 @@ def _encodable(value: object) -> Any:
     raise TypeError(f"{value!r} is no part of a message")
 
 
-_Any = (
-    _Digest
-    | _Heartbeat
-    | _DigestRequest
-    | _Acknowledgement
-    | _Entries
-    | _SnapshotRequest
-    | _SnapshotChunk
-    | _Question
-    | _Answer
-)
+_Any = _Digest | _Heartbeat | _Acknowledgement | _Entries | _SnapshotRequest | _SnapshotChunk | _Question | _Answer
 
 _encoder = msgspec.msgpack.Encoder(enc_hook=_encodable)
 _decode: Callable[[memoryview], _Any] = msgspec.msgpack.Decoder(_Any).decode

@@ -133,14 +133,14 @@ class Effects:
 
     Attributes:
         persist: make durable, in this order, before what follows.
-        read: read for peers.
         send: send to peers.
+        read: read for peers; what is then sent comes after what is sent here.
         refuse: close connections.
         announce: tell those who wait here.
     """
 
     persist: list[Persist] = field(default_factory=list)
-    read: list[Read | ReadStates] = field(default_factory=list)
     send: list[Send] = field(default_factory=list)
+    read: list[Read | ReadStates] = field(default_factory=list)
     refuse: list[Refuse] = field(default_factory=list)
     announce: list[Announcement] = field(default_factory=list)

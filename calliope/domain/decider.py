@@ -19,6 +19,10 @@ Event = TypeVar("Event")
 class Decider(Generic[State, Command, Event]):
     """Decides what happens, and what that means.
 
+        ORDER = Decider[Order, OrderCommand, OrderEvent](Order(), decide, evolve)
+
+    Name the three types, as here: type checkers cannot find out the events from what `decide` returns.
+
     Both functions are pure: they read no clock, draw no random number and change neither state nor command, because a
     conflict has a command decided anew and loading evolves the same events again. What they need to know comes with
     the command.

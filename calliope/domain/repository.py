@@ -96,7 +96,7 @@ class Repository(Generic[State, Command, Event]):
         *,
         state_type: TypeForm[State] | None = None,
         snapshot_every: int = 0,
-        conflict_retries: int = 16,
+        conflict_retries: int = 50,
         cached_aggregates_max: int = 10_000,
         idle_seconds: float = 600.0,
         prefix: str = "",

@@ -1,0 +1,352 @@
+"""The transport over WebSockets: one TCP connection a peer pair, greeted and sealed by `replication.handshake`.
+
+Whoever has not proven who he is gets a bounded time, few bytes, and a place among a bounded number of strangers: when
+there are more, the one that has been there longest is dropped, so that a flood of idle connections does not keep out a
+peer that greets at once. A browser is refused by its Origin header: a web page must not reach a node on the loopback
+interface.
+
+asyncio only, as aiohttp is.
+"""
+
+import asyncio
+import logging
+import socket
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
+
+import aiohttp
+from aiohttp import web
+
+from replication.addresses import is_loopback, is_unspecified, joined, parsed
+from replication.complaints import Complaints
+from replication.errors import ConnectionLostError, ListenError, MalformedMessageError, PeerRefusedError
+from replication.handshake import Handshake, Role, identity
+from replication.transports.framing import FRAME_BYTES_MAX
+from replication.transports.protocol import Accept
+from replication.transports.room import Room
+from replication.transports.websocket_connection import Patience, Socket, WebSocketConnection
+from replication.wire import MESSAGE_BYTES_MAX
+
+STRANGERS_MAX = 64
+"""Connections of which it is not known yet who made them."""
+
+CONNECTIONS_MAX = 1024
+"""Connections to known peers that others made."""
+
+PARTS_BYTES_MAX = 2 * MESSAGE_BYTES_MAX
+"""Memory for messages that have arrived in part, of all connections together."""
+
+PATH = "/calliope"
+
+_log = logging.getLogger("replication.transport")
+
+
+class WebSocketTransport:
+    """Connections over WebSockets; see `replication.transports.protocol.Transport`.
+
+    Args:
+        replica_id: this replica.
+        cluster: the cluster's name; peers of others are refused.
+        listen: "host:port" (port 0: a free one), or None to listen nowhere.
+        secret: what all replicas of the cluster know; without one, and without TLS that asks both sides for
+            certificates, only the loopback interface is listened on and connected to.
+        tls_server: for connections that others make.
+        tls_client: for connections that are made here; peers are then expected to speak TLS.
+        patience: how long peers are waited for.
+
+    Attributes:
+        address: see the protocol.
+        complaints: what was wrong with peers.
+
+    Raises:
+        ValueError, TypeError: an argument that does not hold, or an address that others could reach without proof.
+    """
+
+    def __init__(
+        self,
+        replica_id: str,
+        *,
+        cluster: str,
+        listen: str | None = None,
+        secret: str | bytes | None = None,
+        tls_server: ssl.SSLContext | None = None,
+        tls_client: ssl.SSLContext | None = None,
+        patience: Patience = Patience(),  # noqa: B008 - immutable
+    ) -> None:
+        self.address = ""
+        self._identity = identity(replica_id, cluster, secret)
+        self._listen = None if listen is None else parsed(listen, port_minimum=0)
+        self._tls_server = tls_server
+        self._tls_client = tls_client
+        self._patience = patience
+        self._check_listening()
+        self._accept: Accept | None = None
+        self._listener: socket.socket | None = None
+        self._server: web.Server | None = None
+        self._session: aiohttp.ClientSession | None = None
+        self._taking: asyncio.Task[None] | None = None
+        self._strangers: dict[asyncio.Task[None], None] = {}
+        self._known: dict[asyncio.BaseTransport, asyncio.Event] = {}
+        self._connections: set[WebSocketConnection] = set()
+        self._room = Room(PARTS_BYTES_MAX)
+        self._closed = False
+        self.complaints = Complaints(_log, lambda: asyncio.get_running_loop().time())
+
+    async def start(self, accept: Accept) -> None:
+        """Begin to listen, if there is an address to listen on; see the protocol."""
+        if self._listen is None or self._taking is not None:
+            return
+        self._accept = accept
+        host, port = self._listen
+        self._listener = await _listening(host, port)
+        self.address = joined(host, self._listener.getsockname()[1])
+        self._server = web.Server(self._serve, access_log=None)
+        self._taking = asyncio.create_task(
+            self._take(self._listener, self._server), name=f"listening on {self.address}"
+        )
+
+    async def connect(self, address: str) -> WebSocketConnection:
+        """Return a connection to who listens at an address; see the protocol.
+
+        Raises:
+            ValueError: the address is none.
+        """
+        host, _ = parsed(address)
+        if self._identity.secret is None and not _asks_both(self._tls_client) and not is_loopback(host):
+            raise PeerRefusedError(address, "without a secret or TLS only loopback addresses are connected to")
+        if self._closed:
+            raise ConnectionLostError("the transport is closed")
+        try:
+            async with asyncio.timeout(self._patience.greeting):
+                return await self._dialled(address)
+        except (PeerRefusedError, aiohttp.ClientSSLError) as error:
+            refused = _refused(address, error)
+            self._complain(address, refused)
+            raise refused from None
+        except MalformedMessageError as error:
+            self._complain(address, error)
+            raise ConnectionLostError(f"{address} does not speak as a replica: {error.reason}") from None
+        except TimeoutError:
+            raise ConnectionLostError(f"nobody answered at {address} within {self._patience.greeting} s") from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise ConnectionLostError(f"{address} cannot be connected to: {error}") from None
+
+    async def aclose(self) -> None:
+        """End listening and close all connections; bounded in time."""
+        self._closed = True
+        tasks = [task for task in (self._taking, *self._strangers) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._listener is not None:
+            self._listener.close()
+        await asyncio.gather(*(connection.aclose("the replica stops") for connection in list(self._connections)))
+        if self._server is not None:
+            await self._server.shutdown(self._patience.closing)
+        if self._session is not None:
+            await self._session.close()
+
+    async def _dialled(self, address: str) -> WebSocketConnection:
+        scheme = "ws" if self._tls_client is None else "wss"
+        dialled = await self._dialling().ws_connect(
+            f"{scheme}://{address}{PATH}",
+            ssl=True if self._tls_client is None else self._tls_client,
+            max_msg_size=FRAME_BYTES_MAX + 1,
+            timeout=aiohttp.ClientWSTimeout(ws_close=self._patience.closing),
+        )
+        assert isinstance(dialled, _Dialled)
+        try:
+            return await self._greeted(dialled, "dialler", dialled.abort, "")
+        except BaseException:
+            dialled.abort()
+            raise
+
+    def _dialling(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, force_close=True), ws_response_class=_Dialled
+            )
+        return self._session
+
+    async def _take(self, listener: socket.socket, server: web.Server) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                accepted, _ = await loop.sock_accept(listener)
+            except OSError as error:  # too many open files, say: others may close some
+                self.complaints.add("unknown", f"a connection could not be taken: {error}")
+                await asyncio.sleep(0.1)
+                continue
+            if len(self._strangers) >= STRANGERS_MAX:
+                oldest = next(iter(self._strangers))
+                del self._strangers[oldest]
+                oldest.cancel()
+                self.complaints.add("unknown", f"more than {STRANGERS_MAX} connections have not greeted")
+            stranger = asyncio.create_task(self._welcome(accepted, server), name="stranger")
+            self._strangers[stranger] = None
+            stranger.add_done_callback(lambda task: self._strangers.pop(task, None))
+
+    async def _welcome(self, accepted: socket.socket, server: web.Server) -> None:
+        """Hand a TCP connection to the HTTP server, and end it if it is not known in time who made it."""
+        accepted.setblocking(False)
+        accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        transport: asyncio.BaseTransport | None = None
+        try:
+            async with asyncio.timeout(self._patience.greeting):
+                transport, _ = await asyncio.get_running_loop().connect_accepted_socket(
+                    server,
+                    accepted,
+                    ssl=self._tls_server,
+                    ssl_handshake_timeout=None if self._tls_server is None else self._patience.greeting,
+                )
+                await self._known.setdefault(transport, asyncio.Event()).wait()
+        except TimeoutError:
+            self.complaints.add("unknown", f"did not greet within {self._patience.greeting} s")
+            _drop(transport, accepted)
+        except OSError as error:
+            self.complaints.add("unknown", f"did not greet: {error}")
+            _drop(transport, accepted)
+        except asyncio.CancelledError:
+            _drop(transport, accepted)
+            raise
+        finally:
+            if transport is not None:
+                self._known.pop(transport, None)
+
+    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        transport = request.transport
+        if "Origin" in request.headers or request.path != PATH or transport is None:
+            return web.Response(status=403)
+        accepted: web.WebSocketResponse = web.WebSocketResponse(
+            timeout=self._patience.closing, compress=False, max_msg_size=FRAME_BYTES_MAX + 1
+        )
+        await accepted.prepare(request)
+        remote = request.remote or ""
+        try:
+            connection = await self._greeted(accepted, "listener", transport.abort, remote)
+        except (PeerRefusedError, MalformedMessageError) as error:
+            self._complain(remote, error)
+            await accepted.close(message=b"refused")
+            return accepted
+        except (ConnectionLostError, OSError):
+            return accepted
+        finally:
+            self._known.setdefault(transport, asyncio.Event()).set()
+        await self._served(connection)
+        return accepted
+
+    async def _served(self, connection: WebSocketConnection) -> None:
+        assert self._accept is not None
+        try:
+            if len(self._connections) > CONNECTIONS_MAX:
+                await connection.aclose("too many connections")
+            else:
+                await self._accept(connection)
+        finally:
+            await connection.aclose()
+
+    async def _greeted(
+        self, made: Socket, role: Role, abort: Callable[[], None], remote_host: str
+    ) -> WebSocketConnection:
+        handshake = Handshake(self._identity, role, self.address)
+        answer = handshake.begin()
+        while handshake.peer is None or answer is not None:
+            if answer is not None:
+                await made.send_bytes(answer)
+                answer = None
+                continue
+            arrived = await made.receive()
+            if arrived.type is not aiohttp.WSMsgType.BINARY:
+                raise ConnectionLostError("the connection ended within the handshake")
+            try:
+                answer = handshake.receive(arrived.data)
+            except PeerRefusedError as error:
+                await made.send_bytes(handshake.refusal(error))
+                raise
+        return self._connected(handshake, made, abort, remote_host)
+
+    def _connected(
+        self, handshake: Handshake, made: Socket, abort: Callable[[], None], remote_host: str
+    ) -> WebSocketConnection:
+        assert handshake.peer is not None
+        connection = WebSocketConnection(
+            handshake.peer.replica_id,
+            _reachable(handshake.peer.address, remote_host),
+            made,
+            abort,
+            handshake.seals(),
+            self._room,
+            self._patience,
+            self._connections.discard,
+        )
+        self._connections.add(connection)
+        return connection
+
+    def _complain(self, who: str, error: PeerRefusedError | MalformedMessageError) -> None:
+        if not (isinstance(error, PeerRefusedError) and error.is_ourselves):
+            self.complaints.add(who, error.reason)
+
+    def _check_listening(self) -> None:
+        if self._listen is None or self._identity.secret is not None or is_loopback(self._listen[0]):
+            return
+        if not _asks_both(self._tls_server):
+            raise ValueError(
+                f"listen must be a loopback address such as 127.0.0.1, not {self._listen[0]!r}: without a secret, or a "
+                "tls_server that requires certificates of clients (verify_mode CERT_REQUIRED), anybody could write"
+            )
+
+
+class _Dialled(aiohttp.ClientWebSocketResponse):
+    """A WebSocket whose TCP connection can be ended at once."""
+
+    def abort(self) -> None:
+        """End it."""
+        connection = self._response.connection
+        if connection is not None and connection.transport is not None:
+            connection.transport.abort()
+        self._response.close()
+
+
+async def _listening(host: str, port: int) -> socket.socket:
+    address = joined(host, port)
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        family, _, _, _, place = sorted(found, key=lambda one: one[0] != socket.AF_INET)[0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        raise ListenError(address, str(error)) from None
+    try:
+        listener.setblocking(False)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(place)
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        raise ListenError(address, str(error)) from None
+    return listener
+
+
+def _reachable(address: str, remote_host: str) -> str:
+    """Return where a peer that listens on all interfaces is reached: on the one it came from."""
+    with suppress(ValueError):
+        host, port = parsed(address)
+        return joined(remote_host, port) if is_unspecified(host) and remote_host else address
+    return ""
+
+
+def _refused(address: str, error: PeerRefusedError | aiohttp.ClientSSLError) -> PeerRefusedError:
+    if isinstance(error, PeerRefusedError):
+        return PeerRefusedError(address, error.reason, is_ourselves=error.is_ourselves)
+    return PeerRefusedError(address, f"TLS: {error}")
+
+
+def _asks_both(context: ssl.SSLContext | None) -> bool:
+    return context is not None and context.verify_mode is ssl.CERT_REQUIRED
+
+
+def _drop(transport: asyncio.BaseTransport | None, accepted: socket.socket) -> None:
+    if isinstance(transport, asyncio.Transport):
+        transport.abort()
+    else:
+        accepted.close()

@@ -96,6 +96,20 @@ def test_of_two_strings_at_one_place_every_replica_has_the_same_first():
     assert one.value == other.value == third.value == "twoone"
 
 
+def test_what_is_typed_concurrently_after_the_beginning_of_a_run_cuts_it_in_two():
+    one, other = Text("a"), Text("b")
+    other.apply(one.insert(0, "1"))
+    there = other.insert(1, "x")
+    here = [one.insert(1, "2"), one.insert(2, "3")]
+    assert runs(one) == [("123", 3)]
+    one.apply(there)
+    for operation in here:
+        other.apply(operation)
+
+    assert one == other
+    assert one.value == other.value == "1x23"
+
+
 def test_who_types_later_in_the_know_types_where_the_cursor_is():
     one, other = Text("a"), Text("b")
     other.apply(one.insert(0, "ac"))

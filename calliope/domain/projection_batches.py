@@ -140,7 +140,9 @@ class Batches(Generic[View]):
             async with self._target.transaction(self._name, self.offset) as transaction:
                 for at in lot:
                     if at.position not in self._skipped:
-                        await self._handlers.handle(at, transaction.view)
+                        result = self._handlers.call(at, transaction.view)
+                        if result is not None:
+                            await result
                     transaction.reached = at.position
                 at = None
         except OffsetMovedError:

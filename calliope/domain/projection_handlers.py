@@ -47,15 +47,14 @@ class Handlers(Generic[View]):
         """The union of the classes."""
         return Union[self.classes]  # noqa: UP007 - a union of what is known at run time only
 
-    async def handle(self, record: RecordedEvent[Any], view: View) -> None:
-        """Call the handler of an event and wait for it."""
+    def call(self, record: RecordedEvent[Any], view: View) -> Awaitable[None] | None:
+        """Call the handler of an event; what it returns, if anything, is to be awaited."""
         event_class = type(record.data)
         handler = self._found.get(event_class)
         if handler is None:
             handler = self._found[event_class] = self._nearest(event_class)
         result = handler(record, view)
-        if result is not None and isawaitable(result):
-            await result
+        return result if result is not None and isawaitable(result) else None
 
     def _nearest(self, event_class: type) -> Handler[View]:
         return next(self._by_class[ancestor] for ancestor in event_class.__mro__ if ancestor in self._by_class)

@@ -119,6 +119,7 @@ class ReplicaCore:
         settings: times and bounds.
         address: where we listen; told to others.
         expected: how many replicas there are at least, ourselves included, known or not.
+        alone: this replica neither listens nor knows where others do, so nobody else can know what it wrote.
     """
 
     def __init__(
@@ -136,12 +137,14 @@ class ReplicaCore:
         settings: Settings | None = None,
         address: str = "",
         expected: int = 1,
+        alone: bool = False,
     ) -> None:
         self.replica_id = replica_id
         self.log_id = log_id or fresh_log_id
         self.vector = vector
         self.stable = VersionVector()
         self.expected = expected
+        self._is_alone = alone
         self._settings = settings or Settings()
         self._address = address
         self._random = random
@@ -178,7 +181,7 @@ class ReplicaCore:
         self._incarnation += 1
         self.next_tick = now
         effects = Effects()
-        if self._doubted_log_id and not len(self._members) and self.expected == 1:
+        if self._is_alone and not len(self._members):
             self._doubted_log_id = ""  # nobody else has ever been told anything
         if self._doubted_log_id:
             self.log_id = self._fresh_log_id
@@ -824,7 +827,7 @@ class ReplicaCore:
         told = [self._links[member.replica_id].said for member in self._members if self._has_told(member)]
         if any(vector[doubted] > ours for vector in told):
             self._doubted_log_id = ""  # our numbers are taken: the fresh log it is
-        elif len(told) == len(self._members) and len(told) + 1 >= self.expected:
+        elif told and len(told) == len(self._members) and len(told) + 1 >= self.expected:
             self._doubted_log_id = ""
             self.log_id = doubted
             effects.persist.append(UseLog(doubted))

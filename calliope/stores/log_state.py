@@ -1,5 +1,6 @@
 """What a store keeps in memory about its log: which entries it holds, and where what is written here is numbered."""
 
+import os
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -18,6 +19,7 @@ class LogState:
         first_log_id: the log that was used first.
         position: the highest log position.
         checkpoint: the log position through which the stored states contain all operations.
+        forgotten_through: the log position through which operations were forgotten.
         vector: the number of the last entry held of each log.
         floor: operations at or below it are only in states.
     """
@@ -26,12 +28,17 @@ class LogState:
     first_log_id: str = ""
     position: int = 0
     checkpoint: int = 0
+    forgotten_through: int = 0
     vector: VersionVector = NOTHING_SEEN
     floor: VersionVector = NOTHING_SEEN
 
     def using(self, log_id: str) -> Self:
         """Return the state in which a log is used from now on."""
         return replace(self, log_id=log_id, first_log_id=self.first_log_id or log_id)
+
+    def forgetting(self, through: int, floor: VersionVector) -> Self:
+        """Return the state in which operations up to a log position and numbers are only in states."""
+        return replace(self, forgotten_through=max(self.forgotten_through, through), floor=self.floor.merge(floor))
 
     def writer(self, replica_id: str) -> str:
         """Return the name under which a replica's events are numbered.
@@ -42,6 +49,11 @@ class LogState:
         if self.log_id in ("", self.first_log_id):
             return replica_id
         return f"{replica_id}~{self.log_id.rpartition('~')[2]}"
+
+
+def new_log_id(replica_id: str) -> str:
+    """Return the id of a log that nobody has used."""
+    return f"{replica_id}~{os.urandom(8).hex()}"
 
 
 def replica_id_of(writer: str) -> str:

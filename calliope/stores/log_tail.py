@@ -30,6 +30,11 @@ class LogTail:
         self._wakeup: anyio.Event | None = None
         self._closed = False
 
+    @property
+    def awaited(self) -> bool:
+        """Whether anybody waits for entries."""
+        return self._wakeup is not None
+
     def covers(self, position: int) -> bool:
         """Tell whether everything after a log position is here."""
         return position >= self._start

@@ -11,13 +11,13 @@ from anyio.lowlevel import cancel_shielded_checkpoint, checkpoint
 
 from calliope.errors import ExpectedVersionError, JournalClosedError, StreamKindError
 from calliope.stores.entry_checks import check_whole, checked_changes
-from calliope.stores.log_state import check_forgettable
+from calliope.stores.log_state import check_forgettable, new_log_id
 from calliope.stores.log_tail import LogTail
 from calliope.stores.memory_log import MemoryLog
 from calliope.stores.protocol import AppendRequest, Page, StoredSnapshot, StreamSummary
 from calliope.stores.record import NewEvent, Selection, StoredRecord, StreamKind, position_of_minted_id
 from calliope.stores.replica_store import Appended, LogPage, StoredState, Writing
-from calliope.stores.stream_versions import StreamVersions, appended, appended_before, new_events
+from calliope.stores.stream_versions import StreamVersions, appended_before, new_events, unobserved
 from calliope.stores.tail import Tail
 from calliope.stores.versioned import EntryGathering, LogEntry, Versioned
 from crdts import VersionVector
@@ -95,17 +95,17 @@ class MemoryStore:
             return appended_before(earlier, writing, reversed(stream[: earlier[0].sequence_number - 1]))
         self._check(request)
         if not self.log_id:
-            self._log.state = self._log.state.using(f"{writing.replica_id}~{os.urandom(8).hex()}")
+            self._log.state = self._log.state.using(new_log_id(writing.replica_id))
         versions = self._versions[request.stream_id]
         change = versions.change(request, writing, self._log.state.writer(writing.replica_id))
+        news = unobserved(change, versions, reversed(self._of_kind(request.stream_id, "replicated")))
         records = self._keep_change(change)
         versions.note(change, writing.token)
         gathering = EntryGathering(self.log_id, self.vector[self.log_id])
         gathering.add("events", [change])
         self._log.add(gathering.entries())
         self.tail.publish(records)
-        newest_first = reversed(self._of_kind(request.stream_id, "replicated"))
-        return appended(records, versions, islice(newest_first, len(records), None))
+        return news.reply(records)
 
     async def use_log(self, log_id: str) -> None:
         """Number what is written from now on in another log; see `ReplicaStore.use_log`."""

@@ -98,11 +98,12 @@ class MemoryLog:
     def forget_operations(self, through: int) -> None:
         """Empty the places of operations, and raise the floor."""
         floor: dict[str, int] = {}
-        for index, entry in enumerate(self._entries[:through]):
+        for index in range(self.state.forgotten_through, through):
+            entry = self._entries[index]
             if entry is not None and entry.kind == "operations":
                 floor[entry.log_id] = entry.number
                 self._entries[index] = None
-        self.state = replace(self.state, floor=self.state.floor.merge(VersionVector(floor)))
+        self.state = self.state.forgetting(through, VersionVector(floor))
 
     def install(self, vector: VersionVector) -> None:
         """Hold everything up to a vector."""

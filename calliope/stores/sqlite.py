@@ -8,7 +8,7 @@ milliseconds whether they did (`PRAGMA data_version`), and publishes what it fin
 """
 
 import os
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
@@ -19,16 +19,24 @@ import apsw
 
 from calliope.errors import JournalClosedError
 from calliope.stores.commit_lane import CommitLane
+from calliope.stores.log_state import LogState, check_forgettable
+from calliope.stores.log_tail import LogTail
 from calliope.stores.page_checksums import VFS_NAME
 from calliope.stores.protocol import AppendRequest, Page, StoredSnapshot, StreamSummary
-from calliope.stores.record import Selection, StoredRecord
+from calliope.stores.record import Selection, StoredRecord, StreamKind
+from calliope.stores.replica_store import Appended, LogPage, StoredState, Writing
 from calliope.stores.sqlite_connection import connected
 from calliope.stores.sqlite_errors import translated
+from calliope.stores.sqlite_log import LogBatch, LogWrite
+from calliope.stores.sqlite_log_reader import facts, log_page, stored_state, stored_states
 from calliope.stores.sqlite_opening import opened
 from calliope.stores.sqlite_reader import SqliteReader, snapshot_checksum
 from calliope.stores.sqlite_readers import SqliteReaders
-from calliope.stores.sqlite_writer import Advance, SqliteWriter, Write
+from calliope.stores.sqlite_writer import Advance, Receive, ReplicatedAppend, Request, SqliteWriter
 from calliope.stores.tail import Tail
+from calliope.stores.versioned import LogEntry, Versioned
+from crdts import VersionVector
+from crdts.version_vector import NOTHING_SEEN
 
 Durability = Literal["full", "relaxed"]
 
@@ -40,6 +48,9 @@ POLL_SECONDS = 0.01
 
 POLL_IDLE_SECONDS = 0.05
 """How often the lane looks whether somebody waits."""
+
+FORGET_POSITIONS_MAX = 4_096
+"""How many log positions are forgotten in one commit, so that nobody waits for all of them."""
 
 T = TypeVar("T")
 
@@ -61,19 +72,22 @@ class SqliteStore:
         path: the journal's file; `-wal`, `-shm` and `-mark` files stand beside it.
         journal_id: names this journal among all others.
         tail: the newest records and the wake-up of live readers.
+        log_tail: the newest log entries and the wake-up of those who replicate them.
     """
 
     def __init__(self, path: Path, writer: SqliteWriter, readers: SqliteReaders) -> None:
         self.path = path
         self.journal_id = writer.journal_id.hex()
         self.tail = Tail(writer.head)
+        self.log_tail = LogTail(writer.log.position)
+        self._log: LogState = writer.log
         self._writer = writer
         self._readers = readers
         self._process = os.getpid()
         self._forks = _forks
         self._closed = False
         self._reading = anyio.CapacityLimiter(READERS_MAX)
-        self._lane: CommitLane[AppendRequest | Write, object, Advance] = CommitLane(
+        self._lane: CommitLane[Request, object, Advance] = CommitLane(
             writer.commit, self._announce, self._look_for_others, self._close_connections
         )
 
@@ -101,17 +115,91 @@ class SqliteStore:
         self._check_usable()
         return self._lane.submit(request)  # type: ignore[return-value] # an append's reply
 
-    async def read_stream(self, stream_id: str, *, after: int, limit: int) -> Page:
+    @property
+    def log_id(self) -> str:
+        """The log in which what is written here is numbered; see `ReplicaStore`."""
+        return self._log.log_id
+
+    @property
+    def vector(self) -> VersionVector:
+        """The number of the last entry held of each log."""
+        return self._log.vector
+
+    @property
+    def floor(self) -> VersionVector:
+        """What is held only in states."""
+        return self._log.floor
+
+    @property
+    def checkpoint(self) -> int:
+        """The log position through which the stored states contain everything."""
+        return self._log.checkpoint
+
+    async def append_replicated(self, request: AppendRequest, writing: Writing) -> Appended:
+        """Write events of a replicated stream durably; see `ReplicaStore.append_replicated`."""
+        return cast(Appended, await self._write(ReplicatedAppend(request, writing)))
+
+    async def use_log(self, log_id: str) -> None:
+        """Number what is written from now on in another log; see `ReplicaStore.use_log`."""
+        await self._write(LogWrite(lambda log: log.use(log_id)))
+
+    async def append_operations(self, changes: Sequence[Versioned]) -> tuple[str, int]:
+        """Write operations durably; see `ReplicaStore.append_operations`."""
+        return cast(tuple[str, int], await self._write(LogWrite(lambda log: log.add_operations(changes))))
+
+    async def receive(self, entries: Sequence[LogEntry], *, snapshot: VersionVector | None = None) -> None:
+        """Store other replicas' entries durably; see `ReplicaStore.receive`."""
+        await self._write(Receive(entries, snapshot or NOTHING_SEEN))
+
+    async def read_log(self, *, have: VersionVector, after: int, bytes_max: int) -> LogPage:
+        """Return log entries; see `ReplicaStore.read_log`."""
+        return await self._read(lambda reader: log_page(reader.connection, have, after, bytes_max))
+
+    async def load_state(self, key: str) -> StoredState | None:
+        """Return a key's state; see `ReplicaStore.load_state`."""
+        return await self._read(lambda reader: stored_state(reader.connection, key))
+
+    async def states(self, *, prefix: str = "", after: str = "", limit: int, bodies: bool = True) -> list[StoredState]:
+        """Return states; see `ReplicaStore.states`."""
+        return await self._read(lambda reader: stored_states(reader.connection, prefix, after, limit, bodies=bodies))
+
+    async def save_states(self, states: Sequence[StoredState], *, checkpoint: int | None = None) -> None:
+        """Replace states durably; see `ReplicaStore.save_states`."""
+        await self._write(LogWrite(lambda log: log.save_states(states, checkpoint or 0)))
+
+    async def forget_operations(self, *, through: int) -> None:
+        """Delete operations; see `ReplicaStore.forget_operations`.
+
+        It takes several commits if they are many; after a crash between these, some are forgotten and some are not.
+        """
+        check_forgettable(through, self.checkpoint)
+        while (forgotten_through := self._log.forgotten_through) < through:
+            end = min(through, forgotten_through + FORGET_POSITIONS_MAX)
+            await self._write(LogWrite(partial(LogBatch.forget_operations, through=end)))
+
+    async def install_snapshot(self, vector: VersionVector) -> None:
+        """Hold everything up to a vector, durably; see `ReplicaStore.install_snapshot`."""
+        await self._write(LogWrite(lambda log: log.install(vector)))
+
+    async def remember(self, name: str, fact: bytes | None) -> None:
+        """Keep or forget a fact durably; see `ReplicaStore.remember`."""
+        await self._write(LogWrite(lambda log: log.remember(name, fact)))
+
+    async def remembered(self) -> dict[str, bytes]:
+        """Return all facts; see `ReplicaStore.remembered`."""
+        return await self._read(lambda reader: facts(reader.connection))
+
+    async def read_stream(self, stream_id: str, *, after: int, limit: int, kind: StreamKind | None = None) -> Page:
         """Return records of one stream; see `EventStore.read_stream`."""
-        return await self._read(lambda reader: reader.stream_page(stream_id, after, limit))
+        return await self._read(lambda reader: reader.stream_page(stream_id, after, limit, kind))
 
     async def read_all(self, selection: Selection, *, after: int, limit: int) -> Page:
         """Return records of all streams; see `EventStore.read_all`."""
         return await self._read(lambda reader: reader.all_page(selection, after, limit))
 
-    async def stream(self, stream_id: str) -> StreamSummary | None:
+    async def stream(self, stream_id: str, *, kind: StreamKind | None = None) -> StreamSummary | None:
         """Return one stream's summary; see `EventStore.stream`."""
-        return await self._read(lambda reader: reader.stream(stream_id))
+        return await self._read(lambda reader: reader.stream(stream_id, kind))
 
     async def streams(self, *, prefix: str, after: str, limit: int) -> list[StreamSummary]:
         """Return summaries of streams; see `EventStore.streams`."""
@@ -164,8 +252,9 @@ class SqliteStore:
             await self._lane.aclose()
         finally:
             self.tail.close()
+            self.log_tail.close()
 
-    async def _write(self, write: Write) -> object:
+    async def _write(self, write: Request) -> object:
         self._check_usable()
         return await self._lane.submit(write)
 
@@ -186,17 +275,22 @@ class SqliteStore:
     def _announce(self, advance: Advance) -> None:
         if advance.jumped_to is not None:
             self.tail.reset(advance.jumped_to)
+        if advance.log is not None:
+            self._log = advance.log
+        if advance.log_jumped_to is not None:
+            self.log_tail.reset(advance.log_jumped_to)
+        self.log_tail.publish(advance.entries)
         self.tail.publish(advance.records)
 
     def _look_for_others(self) -> float:
         """Publish what other processes wrote, if anybody waits for it. Runs on the lane's thread."""
-        if not self.tail.awaited:
+        if not (self.tail.awaited or self.log_tail.awaited):
             return POLL_IDLE_SECONDS
         try:
             advance = self._writer.poll()
         except Exception:
             return POLL_IDLE_SECONDS  # whoever reads or writes meets the error itself; the next look begins here again
-        if advance.records or advance.jumped_to is not None:
+        if not advance.is_empty:
             self._lane.post(partial(self._announce, advance))
         return POLL_SECONDS
 

@@ -40,6 +40,8 @@ _STREAM_ROWS = " UNION ALL ".join(
 )
 _STREAM_ROWS += " ORDER BY 2 LIMIT ?3"
 
+_STREAM_NUMBER = "SELECT id FROM stream WHERE stream_id = ?1 AND (?2 IS NULL OR kind = ?2) ORDER BY kind LIMIT 1"
+
 HEAD_OF_STREAM = """coalesce(
     (SELECT max(sequence_number) FROM recent_event_by_stream WHERE stream = stream.id),
     (SELECT max(sequence_number) FROM event_by_stream WHERE stream = stream.id),
@@ -61,14 +63,18 @@ class SqliteReader:
         """Return the highest position, 0 if there are no events."""
         return cast(int, self.connection.execute("SELECT coalesce(max(position), 0) FROM event").get)
 
-    def stream_page(self, stream_id: str, after: int, limit: int) -> Page:
+    def stream_page(self, stream_id: str, after: int, limit: int, kind: StreamKind | None = None) -> Page:
         """Return records of one stream; see `EventStore.read_stream`."""
         with transaction(self.connection, "DEFERRED"):
-            head = self.head()
-            number = self.connection.execute("SELECT id FROM stream WHERE stream_id = ?", (stream_id,)).get
-            record_of = self._row_reader(stream_id).record
-            with closing(self.connection.execute(_STREAM_ROWS, (number, after, limit))) as rows:
-                records, exhausted = _gathered(cast(Iterator[Row], rows), record_of, _sequence_number, after, limit)
+            return self.stream_page_now(stream_id, after, limit, kind)
+
+    def stream_page_now(self, stream_id: str, after: int, limit: int, kind: StreamKind | None) -> Page:
+        """Return records of one stream within a transaction that is open already."""
+        head = self.head()
+        number = self.connection.execute(_STREAM_NUMBER, (stream_id, kind)).get
+        record_of = self._row_reader(stream_id).record
+        with closing(self.connection.execute(_STREAM_ROWS, (number, after, limit))) as rows:
+            records, exhausted = _gathered(cast(Iterator[Row], rows), record_of, _sequence_number, after, limit)
         return Page(records, head if exhausted else records[-1].position, head)
 
     def all_page(self, selection: Selection, after: int, limit: int) -> Page:
@@ -89,11 +95,11 @@ class SqliteReader:
         """
         return self._scan(Selection(), after, after + limit, limit)[0]
 
-    def stream(self, stream_id: str) -> StreamSummary | None:
+    def stream(self, stream_id: str, kind: StreamKind | None = None) -> StreamSummary | None:
         """Return one stream's summary, or None if it has no events."""
         row = self.connection.execute(
-            f"SELECT stream_id, kind, {HEAD_OF_STREAM} FROM stream WHERE stream_id = ?",
-            (stream_id,),
+            f"SELECT stream_id, kind, {HEAD_OF_STREAM} FROM stream WHERE id = ({_STREAM_NUMBER})",
+            (stream_id, kind),
         ).fetchone()
         return None if row is None else StreamSummary(*row)
 
@@ -101,8 +107,9 @@ class SqliteReader:
         """Return summaries of streams in the order of their ids."""
         rows = self.connection.execute(
             f"SELECT stream_id, kind, {HEAD_OF_STREAM} FROM stream"
+            " WHERE stream_id IN (SELECT DISTINCT stream_id FROM stream"
             " WHERE stream_id > ? AND stream_id >= ? AND substr(stream_id, 1, ?) = ?"
-            " ORDER BY stream_id LIMIT ?",
+            " ORDER BY stream_id LIMIT ?) ORDER BY stream_id, kind",
             (after, prefix, len(prefix), prefix, limit),
         )
         return [
@@ -224,6 +231,9 @@ def _conditions(selection: Selection, after: int, end: int) -> tuple[str, list[s
     if selection.stream_id is not None:
         conditions += " AND stream_id = ?"
         bindings += [selection.stream_id]
+    if selection.kind is not None:
+        conditions += " AND stream.kind = ?"
+        bindings += [selection.kind]
     if selection.prefix:
         conditions += " AND substr(stream_id, 1, ?) = ?"
         bindings += [len(selection.prefix), selection.prefix]

@@ -9,6 +9,8 @@
     event_key   the event ids that callers gave and what they named, for writing it once
     event_tag   the positions of each tag
     snapshot    states
+    replica, replica_log, log_entry, stream_version, crdt_state, replica_fact
+                what makes the journal a replica: see `sqlite_log`
 
 Rows are small integers and two blobs because the layout decides the speed: an index over text stream ids halves it.
 An ordinary index over (stream, sequence number) would cost more than all the rest: a commit of 256 events of as many
@@ -33,6 +35,7 @@ import apsw
 
 from calliope.errors import JournalFormatError
 from calliope.stores.page_checksums import PAGE_BYTES, RESERVED_BYTES
+from calliope.stores.sqlite_log import LOG_TABLES
 
 APPLICATION_ID = 0x43616C6C  # "Call"
 FORMAT_VERSION = 1
@@ -48,8 +51,9 @@ CREATE TABLE meta (
 ) STRICT;
 CREATE TABLE stream (
     id INTEGER PRIMARY KEY,
-    stream_id TEXT NOT NULL UNIQUE,
-    kind TEXT NOT NULL
+    stream_id TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    UNIQUE (stream_id, kind)
 ) STRICT;
 CREATE TABLE event_type (
     id INTEGER PRIMARY KEY,
@@ -143,7 +147,7 @@ def create_or_check(connection: apsw.Connection, path: Path) -> bytes:
         connection.pragma("page_size", PAGE_BYTES)
         with transaction(connection):
             if connection.pragma("application_id") != APPLICATION_ID:  # nobody was quicker
-                connection.execute(_TABLES)
+                connection.execute(_TABLES + LOG_TABLES)
                 connection.execute("INSERT INTO meta VALUES (?, 0)", (os.urandom(8),))
                 connection.pragma("application_id", APPLICATION_ID)
                 connection.pragma("user_version", FORMAT_VERSION)

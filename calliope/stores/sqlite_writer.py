@@ -11,10 +11,10 @@ A failed sync is never retried into success: the callers learn that the outcome 
 up; see `sqlite_connection`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from typing import cast
 
 import apsw
@@ -27,20 +27,41 @@ from calliope.errors import (
     StreamKindError,
 )
 from calliope.stores.commit_lane import Pending
+from calliope.stores.entry_checks import check_whole, checked_changes
 from calliope.stores.high_water_mark import HighWaterMark, Marked
+from calliope.stores.log_state import LogState, new_log_id
 from calliope.stores.protocol import AppendRequest, StreamKind
 from calliope.stores.record import StoredRecord, StoredType, position_of_minted_id
+from calliope.stores.replica_store import Appended, Writing
 from calliope.stores.sqlite_connection import WritingConnection
 from calliope.stores.sqlite_errors import translated
+from calliope.stores.sqlite_log import LogBatch, LogWrite
+from calliope.stores.sqlite_log_reader import entries_after, log_state, stream_versions
 from calliope.stores.sqlite_reader import HEAD_OF_STREAM, SqliteReader
 from calliope.stores.sqlite_rows import ALL_COLUMNS, checksum_seed, row_of
 from calliope.stores.sqlite_schema import transaction
+from calliope.stores.stream_versions import (
+    NOBODY,
+    StreamVersions,
+    appended_before,
+    encode_observed,
+    new_events,
+    unobserved,
+)
+from calliope.stores.versioned import LogEntry, Versioned
+from crdts import VersionVector
 
 STREAMS_REMEMBERED_MAX = 65_536
 """How many streams' heads are remembered; the oldest are forgotten first."""
 
 FOREIGN_RECORDS_MAX = 1_024
 """How many records of other processes are read into the tail at once; beyond that readers read pages."""
+
+FOREIGN_LOG_BYTES_MAX = 1024 * 1024
+"""How many bytes of other processes' log entries are read into the tail at once; beyond that readers read pages."""
+
+SCAN_RECORDS = 64
+"""How many records are read at once when a stream is searched backwards."""
 
 RECENT_EVENTS_MAX = 4_096
 """How many entries the small index takes before they are folded into the large one."""
@@ -54,25 +75,46 @@ _FOLD_INDEX = """
 """
 _INSERT_EVENT = f"INSERT INTO event ({ALL_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 
-_COUNT_OTHER_WRITE = "UPDATE meta SET other_writes = other_writes + 1 RETURNING other_writes"
+_COUNT_OTHER_WRITES = "UPDATE meta SET other_writes = other_writes + ? RETURNING other_writes"
 
 Write = Callable[[apsw.Connection], object]
 """Any other write that shares the lane, such as saving a snapshot."""
 
-Requests = Sequence[Pending[AppendRequest | Write, object]]
+
+@dataclass(frozen=True, slots=True)
+class ReplicatedAppend:
+    """Events for a replicated stream, and who writes them."""
+
+    request: AppendRequest
+    writing: Writing
+
+
+@dataclass(frozen=True, slots=True)
+class Receive:
+    """Entries of other replicas; numbers up to `snapshot` may be jumped over."""
+
+    entries: Sequence[LogEntry]
+    snapshot: VersionVector
+
+
+Request = AppendRequest | ReplicatedAppend | Receive | LogWrite | Write
+
+Requests = Sequence[Pending[Request, object]]
 
 
 @dataclass(slots=True)
 class _Stream:
     """What the writer remembers of a stream; number 0: it has no row yet.
 
-    `types` holds the number and the checksum seed of each event type that was written to it.
+    `types` holds the number and the checksum seed of each event type that was written to it; `versions` how far the
+    writers of a replicated one have come.
     """
 
     number: int
     kind: StreamKind
     sequence_number: int
     types: dict[StoredType, tuple[int, int]] = field(default_factory=dict)
+    versions: StreamVersions | None = None
 
 
 @dataclass(slots=True)
@@ -82,10 +124,19 @@ class Advance:
     Attributes:
         records: the new records, in order.
         jumped_to: when set, the head before `records`; what lies below it was not read.
+        log: the log now, if it is another; with `entries` and `log_jumped_to` as for records.
     """
 
     records: list[StoredRecord]
     jumped_to: int | None = None
+    log: LogState | None = None
+    entries: list[tuple[int, LogEntry]] = field(default_factory=list)
+    log_jumped_to: int | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is new."""
+        return not self.records and self.jumped_to is None and self.log is None
 
 
 class SqliteWriter:
@@ -99,6 +150,7 @@ class SqliteWriter:
     Attributes:
         journal_id: the journal's id, as in the file.
         head: the highest position.
+        log: the log as it is committed.
     """
 
     def __init__(
@@ -111,12 +163,14 @@ class SqliteWriter:
         self.journal_id = held.journal_id
         self._mark = mark
         self.head = held.position
-        self._other_writes = held.other_writes
         self._folded_at = 0
         self._connection = storage.readable()
         self._path = self._connection.filename
         self._data_version: object = None  # so that the first look looks
         self._forget()
+        with transaction(self._connection, "DEFERRED"):
+            self._other_writes = self._stored_other_writes()
+            self.log = log_state(self._connection)
 
     def commit(self, batch: Requests) -> Advance:
         """Commit a batch in one transaction; set each request's reply or error.
@@ -129,8 +183,9 @@ class SqliteWriter:
             self._use(self._storage.writable())
             with transaction(self._connection):
                 self._forget_oldest()
-                advance = self._catch_up()
-                staged = _Staged()
+                advance, other_writes = self._catch_up()
+                log = advance.log or self.log
+                staged = _Staged(LogBatch(self._connection, log, self._log_numbers))
                 for pending in batch:
                     self._stage(pending, staged)
                 staged.insert(self._connection)
@@ -139,7 +194,11 @@ class SqliteWriter:
         except Exception as error:
             self._fail(batch, error, visible)
             return Advance([])
-        self._other_writes = staged.other_writes or self._other_writes
+        self._other_writes = staged.other_writes or other_writes
+        if staged.other_writes and staged.log.state != log:
+            advance.log = staged.log.state
+            advance.entries += staged.log.entries
+        self.log = advance.log or self.log
         if staged.records or staged.other_writes:
             self._remember_acknowledged(log_salts)
         advance.records += staged.records
@@ -158,11 +217,12 @@ class SqliteWriter:
         visible = self.head
         try:
             with transaction(self._connection, "DEFERRED"):
-                advance = self._catch_up()
+                advance, self._other_writes = self._catch_up()
         except BaseException:
             self.head = visible
             raise
         self._data_version = version
+        self.log = advance.log or self.log
         return advance
 
     def close(self) -> None:
@@ -186,7 +246,8 @@ class SqliteWriter:
     def _forget(self) -> None:
         """Remember nothing of the tables, whose numbers a rolled back transaction gives again."""
         self._reader = SqliteReader(self._connection)
-        self._streams: dict[str, _Stream] = {}
+        self._streams: dict[StreamKind, dict[str, _Stream]] = {"plain": {}, "replicated": {}}
+        self._log_numbers: dict[str, int] = {}
         self._types: dict[StoredType, int] = {}
 
     def _fold_index(self) -> None:
@@ -196,11 +257,37 @@ class SqliteWriter:
 
     def _forget_oldest(self) -> None:
         """Keep memory bounded; only between transactions, when all that is remembered is in the tables too."""
-        if len(self._streams) > STREAMS_REMEMBERED_MAX:
-            self._streams = dict(islice(self._streams.items(), STREAMS_REMEMBERED_MAX // 2, None))
+        for kind, streams in self._streams.items():
+            if len(streams) > STREAMS_REMEMBERED_MAX:
+                self._streams[kind] = dict(islice(streams.items(), STREAMS_REMEMBERED_MAX // 2, None))
 
-    def _catch_up(self) -> Advance:
-        """Take note of what other processes wrote; the transaction is open already."""
+    def _catch_up(self) -> tuple[Advance, int]:
+        """Take note of what other processes wrote; the transaction is open already.
+
+        Returns:
+            What is new, and how often something other than plain events was written.
+        """
+        other_writes = self._stored_other_writes()
+        advance = self._catch_up_on_events()
+        if other_writes != self._other_writes:
+            self._catch_up_on_log(advance)
+        return advance, other_writes
+
+    def _catch_up_on_log(self, advance: Advance) -> None:
+        log = log_state(self._connection)
+        if log == self.log:
+            return
+        advance.log = log
+        if log.position > self.log.position:
+            entries = entries_after(self._connection, self.log.position, FOREIGN_LOG_BYTES_MAX)
+            advance.entries = entries or []
+            if not entries or entries[-1][0] < log.position:
+                advance.entries, advance.log_jumped_to = [], log.position
+
+    def _stored_other_writes(self) -> int:
+        return cast(int, self._connection.execute("SELECT other_writes FROM meta").get)
+
+    def _catch_up_on_events(self) -> Advance:
         head = self._reader.head()
         if head == self.head:
             return Advance([])
@@ -226,36 +313,115 @@ class SqliteWriter:
         if not isinstance(error, (apsw.FullError, apsw.BusyError)):
             self._storage.give_up()
 
-    def _stage(self, pending: Pending[AppendRequest | Write, object], staged: "_Staged") -> None:
+    def _stage(self, pending: Pending[Request, object], staged: "_Staged") -> None:
         request = pending.request
         try:
             if isinstance(request, AppendRequest):
                 pending.reply = self._staged_append(request, staged)
+                return
+            if isinstance(request, ReplicatedAppend):
+                pending.reply = self._staged_replicated(request.request, request.writing, staged)
+            elif isinstance(request, Receive):
+                self._stage_received(request, staged)
+            elif isinstance(request, LogWrite):
+                pending.reply = request.write(staged.log)
             else:
                 pending.reply = request(self._connection)
-                staged.other_writes = cast(int, self._connection.execute(_COUNT_OTHER_WRITE).get)
+            staged.other_write_count += 1
         except (CalliopeError, ValueError) as error:
             pending.error = error
 
     def _staged_append(self, request: AppendRequest, staged: "_Staged") -> list[StoredRecord]:
         """Check a request, and stage its rows if it may be written; nothing is staged of one that may not."""
-        stream = self._streams.get(request.stream_id) or self._stored_stream(request)
-        if request.event_id is not None and stream.number:
+        kind = request.kind
+        stream = self._streams[kind].get(request.stream_id) or self._stored_stream(request.stream_id, kind)
+        if request.event_id is not None and stream.number and stream.kind == kind == "plain":
             earlier = self._written_before(request, request.event_id, stream.number, staged)
             if earlier is not None:
                 return earlier
-        if stream.kind != request.kind:
-            raise StreamKindError(request.stream_id, request.kind, stream.kind)
-        if request.kind != "plain":
+        self._check(request, stream)
+        if kind != "plain":
             raise ValueError("what is written to a replicated stream must say who writes it: use append_replicated")
-        if request.expected_version is not None and request.expected_version != stream.sequence_number:
-            raise ExpectedVersionError(request.expected_version, stream.sequence_number, request.stream_id)
         if stream.number == 0:
             self._create(request.stream_id, stream)
         records = self._staged_events(request, stream, staged)
         if request.event_id is not None:
             staged.named[stream.number, request.event_id] = records
         return records
+
+    def _staged_replicated(self, request: AppendRequest, writing: Writing, staged: "_Staged") -> Appended:
+        """Check a request for a replicated stream, number its events and stage them with the log's entry."""
+        stream = self._stream(request.stream_id, "replicated")
+        if request.event_id is not None and stream.number and stream.kind == "replicated":
+            earlier = self._named(request.event_id, stream.number, staged)
+            if earlier is not None:
+                before = self._newest_first(request.stream_id, earlier[0].sequence_number, stream, staged)
+                return appended_before(earlier, writing, before)
+        self._check(request, stream)
+        versions = self._versions(stream)
+        change = versions.change(request, writing, staged.log.state.writer(writing.replica_id))
+        newest_first = self._newest_first(request.stream_id, stream.sequence_number + 1, stream, staged)
+        news = unobserved(change, versions, newest_first)
+        records = self._staged_change(change, stream, staged, writing.token)
+        if not staged.log.state.log_id:
+            staged.log.use(new_log_id(writing.replica_id))
+        staged.log.add_changes("events", [change])
+        return news.reply(records)
+
+    def _stage_received(self, received: Receive, staged: "_Staged") -> None:
+        """Check other replicas' entries, and stage them and their events."""
+        for entry in received.entries:
+            check_whole(entry)
+        new = staged.log.new_among(received.entries, received.snapshot)
+        changes = [checked_changes(entry) for entry in new if entry.kind == "events"]
+        for change in chain.from_iterable(changes):
+            self._staged_change(change, self._stream(change.stream_id, "replicated", create=True), staged)
+        staged.log.add_entries(new)
+
+    def _staged_change(
+        self, change: Versioned, stream: _Stream, staged: "_Staged", token: bytes = NOBODY
+    ) -> list[StoredRecord]:
+        if stream.number == 0:
+            self._create(change.stream_id, stream)
+        request = AppendRequest(change.stream_id, "replicated", new_events(change), change.timestamp)
+        records = self._staged_events(request, stream, staged)
+        staged.replicated.setdefault(stream.number, []).extend(records)
+        if change.event_id is not None and self._named(change.event_id, stream.number, staged) is None:
+            staged.named[stream.number, change.event_id] = records
+        if self._versions(stream).note(change, token):
+            counter = change.counter + len(change.items) - 1
+            row = (stream.number, change.writer, counter, token, encode_observed(change.observed))
+            staged.versions[stream.number, change.writer] = row
+        return records
+
+    def _versions(self, stream: _Stream) -> StreamVersions:
+        if stream.versions is None:
+            stream.versions = stream_versions(self._connection, stream.number)
+        return stream.versions
+
+    def _newest_first(self, stream_id: str, before: int, stream: _Stream, staged: "_Staged") -> Iterator[StoredRecord]:
+        """Yield a stream's records with sequence numbers below one, backwards: staged ones, then stored ones."""
+        for record in reversed(staged.replicated.get(stream.number, [])):
+            if record.sequence_number < before:
+                yield record
+                before = record.sequence_number
+        while before > 1:
+            after = max(0, before - 1 - SCAN_RECORDS)
+            records: list[StoredRecord] = []
+            while after < before - 1:
+                page = self._reader.stream_page_now(stream_id, after, before - 1 - after, "replicated")
+                if not page.records:
+                    return
+                records += page.records
+                after = page.records[-1].sequence_number
+            yield from reversed(records)
+            before = records[0].sequence_number
+
+    def _check(self, request: AppendRequest, stream: _Stream) -> None:
+        if stream.kind != request.kind:
+            raise StreamKindError(request.stream_id, request.kind, stream.kind)
+        if request.expected_version is not None and request.expected_version != stream.sequence_number:
+            raise ExpectedVersionError(request.expected_version, stream.sequence_number, request.stream_id)
 
     def _staged_events(self, request: AppendRequest, stream: _Stream, staged: "_Staged") -> list[StoredRecord]:
         """Give events their places. This loop is most of what a commit costs in Python: it looks nothing up twice."""
@@ -281,20 +447,27 @@ class SqliteWriter:
         known = stream.types[stored_type] = self._type_number(stored_type), checksum_seed(stream_id, stored_type)
         return known
 
-    def _stored_stream(self, request: AppendRequest) -> _Stream:
+    def _stream(self, stream_id: str, kind: StreamKind, *, create: bool = False) -> _Stream:
+        """Return a stream of a kind; if there is none, the one of the other kind, unless a new one is wanted."""
+        stream = self._streams[kind].get(stream_id) or self._stored_stream(stream_id, kind)
+        return _Stream(0, kind, 0) if create and stream.kind != kind else stream
+
+    def _stored_stream(self, stream_id: str, kind: StreamKind) -> _Stream:
         row = self._connection.execute(
-            f"SELECT id, kind, {HEAD_OF_STREAM} FROM stream WHERE stream_id = ?",
-            (request.stream_id,),
+            f"SELECT id, kind, {HEAD_OF_STREAM} FROM stream WHERE stream_id = ? ORDER BY kind = ? DESC LIMIT 1",
+            (stream_id, kind),
         ).fetchone()
         if row is None:
-            return _Stream(0, request.kind, 0)
-        stream = self._streams[request.stream_id] = _Stream(*row)
+            return _Stream(0, kind, 0)
+        stream = _Stream(*row)
+        if stream.kind == kind:
+            self._streams[kind][stream_id] = stream
         return stream
 
     def _create(self, stream_id: str, stream: _Stream) -> None:
         self._connection.execute("INSERT INTO stream (stream_id, kind) VALUES (?, ?)", (stream_id, stream.kind))
         stream.number = self._connection.last_insert_rowid()
-        self._streams[stream_id] = stream
+        self._streams[stream.kind][stream_id] = stream
 
     def _type_number(self, stored_type: StoredType) -> int:
         number = self._types.get(stored_type)
@@ -312,6 +485,19 @@ class SqliteWriter:
         self, request: AppendRequest, event_id: str, stream: int, staged: "_Staged"
     ) -> list[StoredRecord] | None:
         """Return the records of the first time a request was written, or None if it is new."""
+        records = self._named(event_id, stream, staged)
+        if records is not None:
+            return records
+        position = position_of_minted_id(event_id, self.journal_id.hex())
+        stored_through = self.head - len(staged.records)
+        if position is None or position > stored_through:
+            return None
+        (record,) = self._reader.log(position - 1, 1)
+        minted = (record.stream_id, record.kind, record.attributes.event_id)
+        return [record] if minted == (request.stream_id, "plain", None) else None
+
+    def _named(self, event_id: str, stream: int, staged: "_Staged") -> list[StoredRecord] | None:
+        """Return the records of the request that an event id names in a stream, or None."""
         records = staged.named.get((stream, event_id))
         if records is not None:
             return records
@@ -319,14 +505,7 @@ class SqliteWriter:
             "SELECT position, event_count FROM event_key WHERE stream = ? AND event_id = ?",
             (stream, event_id),
         ).fetchone()
-        if row is not None:
-            return self._log(cast(int, row[0]), cast(int, row[1]))
-        position = position_of_minted_id(event_id, self.journal_id.hex())
-        stored_through = self.head - len(staged.records)
-        if position is None or position > stored_through:
-            return None
-        (record,) = self._reader.log(position - 1, 1)
-        return [record] if record.stream_id == request.stream_id and record.attributes.event_id is None else None
+        return None if row is None else self._log(cast(int, row[0]), cast(int, row[1]))
 
     def _log(self, position: int, count: int) -> list[StoredRecord]:
         records: list[StoredRecord] = []
@@ -338,9 +517,23 @@ class SqliteWriter:
 class _Staged:
     """The rows of one transaction, gathered so that each table is written by one statement."""
 
-    __slots__ = ("named", "other_writes", "records", "rows", "tags")
+    __slots__ = (
+        "log",
+        "named",
+        "other_write_count",
+        "other_writes",
+        "records",
+        "replicated",
+        "rows",
+        "tags",
+        "versions",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, log: LogBatch) -> None:
+        self.log = log
+        self.replicated: dict[int, list[StoredRecord]] = {}
+        self.versions: dict[tuple[int, str], tuple[object, ...]] = {}
+        self.other_write_count = 0
         self.records: list[StoredRecord] = []
         self.rows: list[tuple[object, ...]] = []
         self.tags: list[tuple[str, int]] = []
@@ -356,3 +549,9 @@ class _Staged:
         if self.named:
             keys = [(*key, records[0].position, len(records)) for key, records in self.named.items()]
             connection.executemany("INSERT INTO event_key VALUES (?, ?, ?, ?)", keys)
+        if self.other_write_count:
+            connection.executemany(
+                "INSERT OR REPLACE INTO stream_version VALUES (?, ?, ?, ?, ?)", self.versions.values()
+            )
+            self.log.insert()
+            self.other_writes = cast(int, connection.execute(_COUNT_OTHER_WRITES, (self.other_write_count,)).get)

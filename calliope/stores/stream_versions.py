@@ -1,9 +1,12 @@
 """How far each writer of a replicated stream has numbered his events, and what that makes of a new event."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
-from calliope.errors import ReplicaIdInUseError
+import msgspec
+
+from calliope.errors import CorruptRecordError, ReplicaIdInUseError
 from calliope.stores.protocol import AppendRequest
 from calliope.stores.record import NewEvent, ReplicatedAttributes, StoredRecord, StoredType
 from calliope.stores.replica_store import CONCURRENT_RECORDS_MAX, CONCURRENT_SCAN_MAX, Appended, Writing
@@ -97,27 +100,42 @@ def new_events(change: Versioned) -> list[NewEvent]:
     return events
 
 
-def appended(
-    records: list[StoredRecord],
-    before: StreamVersions,
-    newest_first: Iterable[StoredRecord],
-) -> Appended:
-    """Return the reply to a writer, with what he had not observed.
+@dataclass(frozen=True, slots=True)
+class Unobserved:
+    """What the writer of a change had not observed.
+
+    Attributes:
+        records: those records, the newest, in the order of the stream.
+        detected: whether there is anything that he had not observed.
+        observed: what he has observed when he knows the records: the counters of those writers of whom he knows all.
+    """
+
+    records: list[StoredRecord]
+    detected: bool
+    observed: dict[str, int]
+
+    def reply(self, records: list[StoredRecord]) -> Appended:
+        """Return the reply to him when his records are written."""
+        observed = merged(records[-1].version, self.observed)
+        return Appended(records, self.records, detected=self.detected, observed=observed, written=True)
+
+
+def unobserved(change: Versioned, versions: StreamVersions, newest_first: Iterable[StoredRecord]) -> Unobserved:
+    """Return what the writer of a change has not observed.
 
     Args:
-        records: what he wrote.
-        before: the stream's writers; his own does not matter.
+        change: the change, which is not in the stream yet.
+        versions: the stream's writers.
         newest_first: the records of the stream, read as far as needed.
     """
-    writer, observed = records[-1].writer, records[-1].version
-    missing = before.missing(observed, writer)
+    missing = versions.missing(change.observed, change.writer)
     if not missing:
-        return Appended(records, [], detected=False, observed=observed, written=True)
-    concurrent = _unobserved(newest_first, observed, writer, sum(missing.values()))
-    for record in concurrent:
+        return Unobserved([], detected=False, observed=change.observed)
+    found = _unobserved(newest_first, change.observed, change.writer, sum(missing.values()))
+    for record in found:
         missing[record.writer] = missing.get(record.writer, 0) - 1
-    known = {other: before.writers[other].counter for other, count in missing.items() if count <= 0}
-    return Appended(records, concurrent, detected=True, observed=merged(observed, known), written=True)
+    known = {writer: versions.writers[writer].counter for writer, count in missing.items() if count <= 0}
+    return Unobserved(found, detected=True, observed=merged(change.observed, known))
 
 
 def appended_before(records: list[StoredRecord], writing: Writing, newest_first: Iterable[StoredRecord]) -> Appended:
@@ -137,12 +155,18 @@ def appended_before(records: list[StoredRecord], writing: Writing, newest_first:
 def _unobserved(
     newest_first: Iterable[StoredRecord], observed: Mapping[str, int], writer: str, count: int
 ) -> list[StoredRecord]:
+    """Return records newer than what was observed, as far as they can be read: damage is for readers to meet."""
     found: list[StoredRecord] = []
-    for scanned, record in enumerate(newest_first, 1):
-        name = record.writer
-        if name != writer and record.version[name] > observed.get(name, 0):
-            found.append(record)
-        if len(found) >= min(count, CONCURRENT_RECORDS_MAX) or scanned >= CONCURRENT_SCAN_MAX:
-            break
+    with suppress(CorruptRecordError):
+        for scanned, record in enumerate(newest_first, 1):
+            name = record.writer
+            if name != writer and record.version[name] > observed.get(name, 0):
+                found.append(record)
+            if len(found) >= min(count, CONCURRENT_RECORDS_MAX) or scanned >= CONCURRENT_SCAN_MAX:
+                break
     found.reverse()
     return found
+
+
+encode_observed = msgspec.msgpack.Encoder().encode
+decode_observed = msgspec.msgpack.Decoder(dict[str, int]).decode

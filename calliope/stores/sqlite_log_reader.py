@@ -1,0 +1,162 @@
+"""Reading the log, the states and the facts of a journal file, on one connection."""
+
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing
+from typing import cast
+
+import apsw
+
+from calliope.errors import CorruptJournalError, CorruptRecordError
+from calliope.stores.log_state import LogState
+from calliope.stores.replica_store import LogPage, StoredState
+from calliope.stores.sqlite_log import state_checksum
+from calliope.stores.sqlite_schema import transaction
+from calliope.stores.stream_versions import StreamVersions, WriterVersion, decode_observed
+from calliope.stores.versioned import EntryKind, LogEntry
+from crdts import VersionVector
+
+LOG_PAGE_ENTRIES_MAX = 4_096
+"""How many entries a page holds at most, however small they are."""
+
+_ENTRIES = (
+    "SELECT position, log_id, log_entry.number, kind, checksum, body FROM log_entry"
+    " CROSS JOIN replica_log ON replica_log.id = log_entry.log WHERE position > ? ORDER BY position"
+)
+_FIRST_LACKING = (
+    "SELECT position FROM log_entry WHERE log = (SELECT id FROM replica_log WHERE log_id = ?) AND number > ?"
+    " ORDER BY number LIMIT 1"
+)
+
+
+def log_state(connection: apsw.Connection) -> LogState:
+    """Return the log as it stands."""
+    position, checkpoint, forgotten_through, log, first_log = cast(
+        tuple[int, int, int, int | None, int | None],
+        connection.execute("SELECT log_position, checkpoint, forgotten_through, log, first_log FROM replica").get,
+    )
+    rows = connection.execute("SELECT id, log_id, number, floor FROM replica_log").fetchall()
+    logs = cast(list[tuple[int, str, int, int]], rows)
+    log_ids = {number: log_id for number, log_id, _, _ in logs}
+    return LogState(
+        log_ids.get(log or 0, ""),
+        log_ids.get(first_log or 0, ""),
+        position,
+        checkpoint,
+        forgotten_through,
+        VersionVector({log_id: number for _, log_id, number, _ in logs}),
+        VersionVector({log_id: floor for _, log_id, _, floor in logs}),
+    )
+
+
+def entries_after(connection: apsw.Connection, after: int, bytes_max: int) -> list[tuple[int, LogEntry]] | None:
+    """Return all entries after a log position, or None if they are too many, or one is damaged."""
+    found: list[tuple[int, LogEntry]] = []
+    byte_count = 0
+    with closing(_entries(connection, after)) as entries:
+        for position, entry in entries:
+            byte_count += len(entry.body)
+            if byte_count > bytes_max or len(found) >= LOG_PAGE_ENTRIES_MAX or not entry.is_whole:
+                return None
+            found.append((position, entry))
+    return found
+
+
+def log_page(connection: apsw.Connection, have: VersionVector, after: int, bytes_max: int) -> LogPage:
+    """Return a page of the log; see `ReplicaStore.read_log`."""
+    with transaction(connection, "DEFERRED"):
+        state = log_state(connection)
+        head = state.position
+        start = max(after, _first_lacking(connection, state.vector, have, head) - 1)
+        page: list[LogEntry] = []
+        byte_count, through = 0, start
+        with closing(_entries(connection, start)) as entries:
+            for position, entry in entries:
+                if entry.number > have[entry.log_id]:
+                    byte_count += len(entry.body)
+                    if page and (byte_count > bytes_max or len(page) >= LOG_PAGE_ENTRIES_MAX):
+                        return LogPage(page, through, head)
+                    if not entry.is_whole:
+                        return _up_to_damage(page, through, head, position, entry)
+                    page.append(entry)
+                through = position
+    return LogPage(page, max(after, head), head)
+
+
+def stored_state(connection: apsw.Connection, key: str) -> StoredState | None:
+    """Return a state, checked."""
+    row = connection.execute("SELECT key, type_name, body, checksum FROM crdt_state WHERE key = ?", (key,)).fetchone()
+    return None if row is None else _checked_state(*cast(tuple[str, str, bytes, int], row))
+
+
+def stored_states(
+    connection: apsw.Connection, prefix: str, after: str, limit: int, *, bodies: bool
+) -> list[StoredState]:
+    """Return states; see `ReplicaStore.states`."""
+    columns = "key, type_name, body, checksum" if bodies else "key, type_name"
+    rows = connection.execute(
+        f"SELECT {columns} FROM crdt_state WHERE key > ?1 AND key >= ?2 AND key < ?3 ORDER BY key LIMIT ?4",
+        (after, prefix, _behind(prefix), limit),
+    )
+    if not bodies:
+        return [StoredState(cast(str, key), cast(str, type_name), b"") for key, type_name in rows]
+    return [_checked_state(*cast(tuple[str, str, bytes, int], row)) for row in rows]
+
+
+def facts(connection: apsw.Connection) -> dict[str, bytes]:
+    """Return all facts."""
+    rows = connection.execute("SELECT name, value FROM replica_fact").fetchall()
+    return dict(cast(list[tuple[str, bytes]], rows))
+
+
+def stream_versions(connection: apsw.Connection, stream: int) -> StreamVersions:
+    """Return how far the writers of a stream have come, by the stream's number."""
+    rows = connection.execute("SELECT writer, counter, token, observed FROM stream_version WHERE stream = ?", (stream,))
+    return StreamVersions(
+        {
+            writer: WriterVersion(counter, token, decode_observed(observed))
+            for writer, counter, token, observed in cast(Iterator[tuple[str, int, bytes, bytes]], rows)
+        }
+    )
+
+
+def _entries(connection: apsw.Connection, after: int) -> Generator[tuple[int, LogEntry], None, None]:
+    with closing(connection.execute(_ENTRIES, (after,))) as rows:
+        for position, log_id, number, kind, checksum, body in cast(
+            Iterator[tuple[int, str, int, EntryKind, int, bytes]], rows
+        ):
+            yield position, LogEntry(log_id, number, kind, checksum, body)
+
+
+def _first_lacking(connection: apsw.Connection, vector: VersionVector, have: Mapping[str, int], head: int) -> int:
+    """Return the first position that may hold what somebody lacks who has this."""
+    first = head + 1
+    for log_id, number in vector.items():
+        if number > have.get(log_id, 0):
+            position = connection.execute(_FIRST_LACKING, (log_id, have.get(log_id, 0))).get
+            first = min(first, cast(int, position) if position is not None else first)
+    return first
+
+
+def _up_to_damage(page: list[LogEntry], through: int, head: int, position: int, entry: LogEntry) -> LogPage:
+    if not page:
+        raise CorruptRecordError(
+            None, f"entry {entry.number} of log {entry.log_id!r}, at log position {position}, is damaged"
+        )
+    return LogPage(page, through, head)
+
+
+def _checked_state(key: str, type_name: str, body: bytes, checksum: int) -> StoredState:
+    state = StoredState(key, type_name, body)
+    if state_checksum(state) != checksum:
+        raise CorruptJournalError(f"the state of key {key!r} does not match its checksum")
+    return state
+
+
+def _behind(prefix: str) -> str | bytes:
+    """Return what sorts behind all that begins with a prefix: by its type, behind every text, if there is nothing."""
+    for index in reversed(range(len(prefix))):
+        code = ord(prefix[index])
+        if code < 0x10FFFF:
+            following = 0xE000 if code == 0xD7FF else code + 1  # no lone surrogates
+            return prefix[:index] + chr(following)
+    return b""

@@ -3,6 +3,8 @@
     ReplicationError
     ├── QuorumTimeoutError            too few replicas answered in time; what was recorded here stays and spreads
     ├── KeyTypeError                  a key holds a CRDT of another type
+    ├── StaleValueError               what was done to a value cannot be submitted any more: get it again
+    ├── MalformedStateError           the bytes of a key's state are none; nothing of it was taken over
     ├── ListenError                   the address cannot be listened on
     └── PeerError                     between this replica and one peer:
         ├── ConnectionLostError       gone, or never there; whether the last message arrived is unknown
@@ -53,6 +55,33 @@ class KeyTypeError(ReplicationError):
         self.expected = expected
         self.actual = actual
         super().__init__(f"key {key!r} holds a {actual}, not a {expected}; nothing was changed")
+
+
+class StaleValueError(ReplicationError):
+    """What was done to a value cannot be submitted any more; nothing was written. Get the key again.
+
+    Attributes:
+        key: the key.
+    """
+
+    def __init__(self, key: str, reason: str) -> None:
+        self.key = key
+        self.reason = reason
+        super().__init__(f"the value of key {key!r} cannot be submitted: {reason}; nothing was written, get it again")
+
+
+class MalformedStateError(ReplicationError):
+    """The bytes of a key's state are none, or do not join with what is here; nothing was changed.
+
+    Attributes:
+        key: the key, as far as it is known.
+        reason: what is wrong.
+    """
+
+    def __init__(self, key: str, reason: str) -> None:
+        self.key = key
+        self.reason = reason
+        super().__init__(f"the state of key {shortened(key)} is not taken over: {shortened(reason, 300)[1:-1]}")
 
 
 class ListenError(ReplicationError):

@@ -1,0 +1,456 @@
+"""`Replicator`: the CRDT keys of a replica: get, update, follow, delete.
+
+    update ──► prepared on what is promised ──► committed in batches ──► log ──► shown ──► acknowledged by others
+    get    ◄── copy of what is shown ◄── stored state + operations behind it ◄── log ◄── entries of other replicas
+
+It knows CRDTs; the store knows bytes; the core of replication knows neither.
+"""
+
+from collections.abc import Callable
+from contextlib import contextmanager
+from typing import Any, TypeVar, get_origin, overload
+
+import anyio
+
+from calliope.errors import JournalClosedError
+from calliope.event_stream import MicrosecondClock, system_clock
+from calliope.flow import Source
+from calliope.flow.clock import LOOP_CLOCK, Clock
+from calliope.limits import STREAM_ID_BYTES_MAX, checked_text
+from calliope.stores.replica_store import ReplicaStore, StoredState
+from crdts import Crdt, VersionVector
+from crdts.version_vector import NOTHING_SEEN
+from replication.checkpoints import Checkpoints
+from replication.commit_batch import CommitBatch, encoded_items
+from replication.committing import Committing
+from replication.core.agreement import Agreement, Replicas
+from replication.errors import KeyTypeError, StaleValueError
+from replication.key_cache import CACHED_BYTES_MAX, CACHED_KEYS_MAX, KeyCache
+from replication.key_names import KeyNames
+from replication.key_snapshots import ExportedStates, KeySnapshots
+from replication.key_space import KeySpace
+from replication.key_state import KeyState, known_type
+from replication.local_changes import LocalChanges, changes_of, handed_out
+from replication.log_stretches import LOG_KEPT_BYTES
+from replication.operations_behind import OPERATIONS_BEHIND_BYTES_MAX
+from replication.quarantine import Quarantine
+from replication.single_replica import checked_replicas
+from replication.typed_state import TypedState
+from replication.updates import Update, UpdatesInlet
+from replication.version_token import VersionToken
+
+C = TypeVar("C", bound=Crdt)
+
+
+def _nothing() -> VersionVector:
+    return NOTHING_SEEN
+
+
+class Replicator:
+    """The CRDT keys of a replica. A `Node` makes one and runs it; use it from the event loop that it runs in.
+
+    A key is 1 to 512 bytes in UTF-8, without NUL, and holds a CRDT of one type. Its value is shown once it is durable
+    here, and never less than was shown before. Keys live in the journal: in memory are those in use, up to the limits
+    below.
+
+    Args:
+        store: the journal's store; `use_log` has been called.
+        agreement: what is known of the cluster.
+        clock: tells how long nothing has come.
+        wall_clock: the time that changes are stamped with, in microseconds since 1970 UTC.
+        foldable: entries that every operation that any replica will still write has seen; up to there, states are
+            relieved of what only concurrent operations need. By default nothing is. It takes more than that all
+            replicas hold an entry: an operation that was prepared on an older value, or while the entry came in, has
+            not seen it.
+        cached_keys_max: how many keys are kept in memory.
+        cached_bytes_max: about how many bytes of states are kept in memory.
+        behind_bytes_max: about how many bytes of operations wait for a checkpoint.
+        log_kept_bytes: how many bytes of the newest operations stay in the log, though all replicas hold them.
+    """
+
+    def __init__(
+        self,
+        store: ReplicaStore,
+        agreement: Agreement,
+        *,
+        clock: Clock = LOOP_CLOCK,
+        wall_clock: MicrosecondClock = system_clock,
+        foldable: Callable[[], VersionVector] = _nothing,
+        cached_keys_max: int = CACHED_KEYS_MAX,
+        cached_bytes_max: int = CACHED_BYTES_MAX,
+        behind_bytes_max: int = OPERATIONS_BEHIND_BYTES_MAX,
+        log_kept_bytes: int = LOG_KEPT_BYTES,
+    ) -> None:
+        self._store = store
+        self._agreement = agreement
+        cache = KeyCache(cached_keys_max, cached_bytes_max)
+        self._quarantine = Quarantine(clock.now)
+        self._keys = KeySpace(store, cache, self._quarantine, behind_bytes_max)
+        self._committing = Committing(store, self._keys, wall_clock)
+        self._checkpoints = Checkpoints(store, self._keys, agreement, clock, foldable, log_kept_bytes)
+        self._keys.relief = self._checkpoints.checkpoint
+        self._snapshots = KeySnapshots(store, self._keys, self._checkpoints)
+        self._moved = anyio.Event()
+
+    # For users.
+
+    async def get(self, key: str, crdt_type: type[C], replicas: Replicas = 1, timeout: float = 5.0) -> C:
+        """Return the value of a key; the empty value if it is unknown.
+
+        What is done to it is submitted by `update(key, value)`.
+
+        Args:
+            key: the key.
+            crdt_type: its type, such as `ORSet`.
+            replicas: what that many replicas, this one included, know together becomes durable here and is shown.
+            timeout: how many seconds they are given.
+
+        Raises:
+            KeyTypeError: the key holds another type.
+            QuorumTimeoutError: too few replicas answered in time.
+        """
+        _check_key(key)
+        name = _type_name(crdt_type)
+        if checked_replicas(replicas) != 1:
+            await self._agreement.caught_up(replicas, timeout)
+        await self._keys.reach()
+        state = await self._keys.state(key)
+        _check_type(state, name)
+        typed = state.types.get(name)
+        shown: Any = typed.shown if typed is not None else known_type(name)(self._keys.log_id)
+        value: C = handed_out(shown, key)
+        return value
+
+    async def find(self, key: str) -> Crdt | None:
+        """Return the value of a key, whatever its type; None if it is unknown, deleted, or of an unknown type."""
+        _check_key(key)
+        await self._keys.reach()
+        return await self._value_of(key)
+
+    @overload
+    async def update(
+        self, key: str, change: Crdt, /, *, replicas: Replicas = 1, timeout: float = 5.0
+    ) -> VersionToken: ...
+    @overload
+    async def update(
+        self,
+        key: str,
+        crdt_type: type[C],
+        function: Callable[[C], object],
+        /,
+        *,
+        replicas: Replicas = 1,
+        timeout: float = 5.0,
+    ) -> VersionToken: ...
+    async def update(
+        self,
+        key: str,
+        change: Any,
+        function: Callable[[Any], object] | None = None,
+        /,
+        *,
+        replicas: Replicas = 1,
+        timeout: float = 5.0,
+    ) -> VersionToken:
+        """Submit what was done to a value that `get` handed out, or what a function does to the current value.
+
+        What is done to a value counts as not having seen what came since it was handed out. Afterwards the value is up
+        to date. The function is called once with the current value, on which it calls methods; what it returns does
+        not matter; if it raises, nothing has happened. (It is called again if the replica moves to another log before
+        the commit.) Updates by many tasks at once share commits.
+
+        Args:
+            key: the key.
+            change: a value from `get`, or a type, such as `ORSet`.
+            function: with a type: changes the value that it is given; a plain function.
+            replicas: how many replicas, this one included, must hold the update durably before this returns.
+            timeout: how many seconds they are given.
+
+        Returns:
+            What `wait_until_version` waits for.
+
+        Raises:
+            KeyTypeError: the key holds another type; nothing was written.
+            StaleValueError: the value must be got anew; nothing was written.
+            QuorumTimeoutError: too few replicas said in time that they hold it. It is recorded here, and spreads.
+            JournalError: see its subclasses for whether it was written; if not, the value is as it was before.
+
+        Cancellation stops the waiting; the update is written as a whole, or not at all if it was not submitted yet.
+        """
+        _check_key(key)
+        checked_replicas(replicas)
+        if isinstance(change, Crdt):
+            token = await self._update_with_value(key, change)
+        else:
+            token = await self._update_with_function(key, _type_name(change), function)
+        return await self._acknowledged(token, replicas, timeout)
+
+    async def delete(self, key: str, *, replicas: Replicas = 1, timeout: float = 5.0) -> VersionToken:
+        """Undo everything that is known of a key; `keys` does not list it until somebody writes it again.
+
+        Updates that are concurrent survive, on all replicas. The key keeps its type.
+
+        Raises:
+            QuorumTimeoutError, JournalError: as `update`.
+        """
+        _check_key(key)
+        checked_replicas(replicas)
+        await self._keys.reach()
+        while True:
+            await self._committing.room()
+            state = await self._keys.state(key)
+            if not (state.is_listed or state.is_promised):
+                token = VersionToken(self._keys.log_id, self._store.vector[self._keys.log_id])
+                break
+            batch = self._prepare_deletion(state)
+            try:
+                token = await batch.outcome()
+                break
+            except StaleValueError:
+                continue
+        return await self._acknowledged(token, replicas, timeout)
+
+    def updates(self, key: str) -> Source[Update[Any]]:
+        """Yield the value of a key, at once if there is one, and its newest value after changes, for ever.
+
+        A reader that is slow is told the newest value, and holds up nobody.
+        """
+        _check_key(key)
+        return Source.from_inlet(lambda: UpdatesInlet(self._keys.watches, key, self._value_of))
+
+    async def wait_until(self, key: str, predicate: Callable[[Any], object], timeout: float | None = None) -> Any:
+        """Return the value of a key once the predicate is true of it; look at it only when it has changed.
+
+        The predicate is not asked about a key that does not exist.
+
+        Raises:
+            TimeoutError: it was not true within `timeout` seconds.
+            Exception: what the predicate raises.
+        """
+        _check_key(key)
+        await self._keys.reach()
+        inlet = UpdatesInlet(self._keys.watches, key, self._value_of)
+        try:
+            with _deadline(timeout, f"key {key!r} did not become what was waited for"):
+                while True:
+                    for update in await inlet.pull(1):
+                        if predicate(update.value):
+                            return update.value
+        finally:
+            await inlet.aclose()
+
+    async def wait_until_version(self, token: VersionToken, timeout: float | None = None) -> None:
+        """Return when this replica shows the update that a token was returned for, here or elsewhere.
+
+        Raises:
+            TimeoutError: it did not come within `timeout` seconds.
+        """
+        with _deadline(timeout, f"version {token} did not come"):
+            while self._store.vector[token.log_id] < token.number:
+                moved = self._moved
+                await moved.wait()
+            await self._keys.reach()
+
+    def keys(self, prefix: str = "") -> Source[str]:
+        """Yield the keys that exist and begin with a prefix, in the order of their code points."""
+        if prefix:
+            checked_text("prefix", prefix, STREAM_ID_BYTES_MAX)
+        return Source.from_inlet(lambda: KeyNames(self._store, self._keys, prefix))
+
+    def stable(self) -> VersionVector:
+        """Return the stable version: what all replicas hold, as a vector of log ids."""
+        return self._agreement.stable
+
+    @property
+    def quarantined(self) -> int:
+        """How many changes by other replicas could not be read and were set aside."""
+        return self._quarantine.count
+
+    # For the node.
+
+    async def run(self) -> None:
+        """Commit updates, follow the log and make checkpoints, until cancelled or the journal is closed.
+
+        Cancellation finishes the commit that is under way; updates that have not been submitted fail, and those who
+        wait for changes are told that there will be none.
+        """
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._committing.run)
+                tasks.start_soon(self._checkpoints.run)
+                await self._follow()
+                tasks.cancel_scope.cancel()
+        finally:
+            self._keys.watches.close()
+
+    async def use_log(self, log_id: str) -> None:
+        """Write in another log from now on; updates that have not been submitted are prepared anew, or fail."""
+        await self._store.use_log(log_id)
+        self._keys.renew()
+
+    async def checkpoint(self) -> None:
+        """Store the states of all keys that have changed; delete operations that all replicas hold."""
+        await self._keys.reach()
+        await self._checkpoints.checkpoint(everything=True)
+
+    async def compact(self) -> None:
+        """Delete operations that all replicas hold and states contain: when the stable version has grown."""
+        await self._checkpoints.compact()
+
+    async def export_states(self, after_key: str, bytes_max: int) -> ExportedStates:
+        """Return states of keys after a key, about `bytes_max` bytes; they contain everything that is in the log."""
+        return await self._snapshots.export(after_key, bytes_max)
+
+    async def merge_states(self, states: list[StoredState] | tuple[StoredState, ...]) -> None:
+        """Join another replica's states into ours, durably.
+
+        Raises:
+            MalformedStateError: one of them is none; nothing was changed.
+        """
+        await self._snapshots.merge(states)
+
+    async def install(self, vector: VersionVector) -> None:
+        """Say durably that everything up to a vector is held: its states were merged."""
+        await self._store.install_snapshot(vector)
+        self._announce()
+
+    # What they do.
+
+    async def _follow(self) -> None:
+        tail = self._store.log_tail
+        try:
+            while True:
+                await self._keys.reach()
+                self._announce()
+                await tail.wait(self._keys.position)
+        except JournalClosedError:
+            return
+
+    def _announce(self) -> None:
+        moved, self._moved = self._moved, anyio.Event()
+        moved.set()
+
+    async def _value_of(self, key: str) -> Crdt | None:
+        state = await self._keys.state(key)
+        typed = state.current
+        if typed is None or not typed.shown.version:
+            return None
+        return handed_out(typed.shown, key)
+
+    async def _update_with_value(self, key: str, value: Crdt) -> VersionToken:
+        changes = changes_of(value)
+        if changes.key != key:
+            raise ValueError(f"this value was handed out for key {changes.key!r}, not for {key!r}")
+        await self._committing.room()
+        await self._keys.reach()
+        state = await self._keys.state(key)
+        self._check_current(changes)
+        _check_type(state, value.type_name)
+        batch = self._submit(state, value, changes)
+        try:
+            return await batch.outcome()
+        except StaleValueError as error:
+            raise StaleValueError(key, error.reason) from None
+
+    def _check_current(self, changes: LocalChanges) -> None:
+        if changes.lost:
+            raise StaleValueError(changes.key, changes.lost)
+        if changes.log_id != self._keys.log_id:
+            raise StaleValueError(changes.key, "the replica writes in another log now")
+
+    def _submit(self, state: KeyState, value: Crdt, changes: LocalChanges) -> CommitBatch:
+        typed = state.typed(value.type_name)
+        batch = self._committing.gathering
+        operations = changes.take()
+        try:
+            adopted = typed.adopt(operations, NOTHING_SEEN)
+            if adopted:
+                self._add(batch, state, typed, adopted, lambda: changes.give_back(value, operations, typed.shown))
+        except BaseException:
+            changes.operations = operations
+            raise
+        value.reload(typed.promised)
+        return batch if adopted else self._nothing_to_do()
+
+    async def _update_with_function(
+        self, key: str, type_name: str, function: Callable[[Any], object] | None
+    ) -> VersionToken:
+        if not callable(function):
+            raise TypeError(f"update takes a type and a function that changes the value, not {function!r:.100}")
+        while True:
+            await self._committing.room()
+            await self._keys.reach()
+            state = await self._keys.state(key)
+            _check_type(state, type_name)
+            batch = self._prepare(state, type_name, function)
+            try:
+                return await batch.outcome()
+            except StaleValueError:
+                continue  # the replica has moved to another log
+
+    def _prepare(self, state: KeyState, type_name: str, function: Callable[[Any], object]) -> CommitBatch:
+        typed = state.typed(type_name)
+        batch = self._committing.gathering
+        operations = typed.prepare(function)
+        if not operations:
+            return self._nothing_to_do()
+        self._add(batch, state, typed, operations)
+        return batch
+
+    def _prepare_deletion(self, state: KeyState) -> CommitBatch:
+        batch = self._committing.gathering
+        for typed in state.types.values():
+            if typed.is_used:
+                self._add(batch, state, typed, typed.prepare(lambda value: value.clear()))
+        return batch
+
+    def _add(
+        self,
+        batch: CommitBatch,
+        state: KeyState,
+        typed: TypedState,
+        operations: list[Any],
+        on_failure: Callable[[], None] | None = None,
+    ) -> None:
+        try:
+            items = encoded_items(operations)
+        except BaseException:
+            typed.take_back_last(len(operations))
+            raise
+        batch.add(state.key, operations, items, on_failure)
+
+    def _nothing_to_do(self) -> CommitBatch:
+        batch = CommitBatch(self._keys.log_id)
+        batch.succeed(VersionToken(self._keys.log_id, self._store.vector[self._keys.log_id]))
+        return batch
+
+    async def _acknowledged(self, token: VersionToken, replicas: Replicas, timeout: float) -> VersionToken:
+        if replicas != 1:
+            await self._agreement.acknowledged(token.log_id, token.number, replicas, timeout)
+        return token
+
+
+def _check_key(key: str) -> None:
+    checked_text("key", key, STREAM_ID_BYTES_MAX)
+
+
+def _type_name(crdt_type: Any) -> str:
+    found = get_origin(crdt_type) or crdt_type
+    if not (isinstance(found, type) and issubclass(found, Crdt)) or known_type(found.type_name) is not found:
+        raise TypeError(f"the type of a key must be a CRDT class, such as ORSet, not {crdt_type!r:.100}")
+    return found.type_name
+
+
+def _check_type(state: KeyState, type_name: str) -> None:
+    actual = state.type_name
+    if actual is not None and actual != type_name:
+        raise KeyTypeError(state.key, type_name, actual)
+
+
+@contextmanager
+def _deadline(timeout: float | None, what: str) -> Any:
+    try:
+        with anyio.fail_after(timeout):
+            yield
+    except TimeoutError:
+        raise TimeoutError(f"{what} within {timeout} seconds") from None

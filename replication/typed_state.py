@@ -1,0 +1,202 @@
+"""`TypedState`: the CRDT of one type under a key: what is durable of it, and what is promised beyond.
+
+    shown       what log entries say that are durable: what `get` hands out
+    promised    that, and the operations of updates whose commit is under way: what updates are prepared on
+
+So any number of tasks prepare updates at once, each on what the one before has done, and share a commit; and nobody is
+shown what may still fail. If a commit fails, what was promised is forgotten.
+
+A key counts as deleted while no operation but clears is outside the past of all clears. Of the operations of each
+replica, the highest that is no clear is remembered, and what clears have seen: a function of the set of operations
+seen, so replicas that have seen the same agree. Both are kept only once there has been a clear.
+
+Invariant: promised = shown + underway, or None: nobody has asked for it.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from inspect import iscoroutine
+from typing import Any
+
+from crdts import Crdt, Operation, VersionVector
+from replication.errors import ReplicationError
+
+
+class TypedState:
+    """The CRDT of one type under a key.
+
+    Args:
+        shown: the durable state.
+        written: per replica, its highest operation that is no clear; None: as `shown.version` says.
+        cleared: what clears have seen; None: there was none.
+    """
+
+    __slots__ = ("_promised", "_recording", "cleared", "shown", "underway", "written")
+
+    def __init__(
+        self, shown: Crdt, written: dict[str, int] | None = None, cleared: dict[str, int] | None = None
+    ) -> None:
+        self.shown = shown
+        self.written = written
+        self.cleared = cleared
+        self.underway: deque[Operation] = deque()
+        self._promised: Crdt | None = None
+        self._recording: list[Operation] | None = None
+
+    @property
+    def is_used(self) -> bool:
+        """Whether there is any operation, durable or promised."""
+        return bool(self.underway) or bool(self.shown.version)
+
+    @property
+    def is_listed(self) -> bool:
+        """Whether something was written that no clear has seen."""
+        if self.cleared is None or self.written is None:
+            return bool(self.shown.version)
+        return any(counter > self.cleared.get(replica_id, 0) for replica_id, counter in self.written.items())
+
+    @property
+    def promised(self) -> Crdt:
+        """The state that the next operation is prepared on."""
+        if self._promised is None:
+            promised = self.shown.copy()
+            for operation in self.underway:
+                promised.apply(operation)
+            promised.listen(self._record)
+            self._promised = promised
+        return self._promised
+
+    def prepare(self, function: Callable[[Any], object]) -> list[Operation]:
+        """Run a function on the promised state, and return the operations that it prepared there.
+
+        Raises:
+            TypeError: the function is asynchronous; nothing has changed.
+            ValueError: it has let operations take effect that it has not prepared; nothing has changed.
+            Exception: what the function raises; nothing has changed.
+        """
+        promised = self.promised
+        before = promised.version
+        operations: list[Operation] = []
+        self._recording = operations
+        try:
+            result = function(promised)
+            if iscoroutine(result):
+                result.close()
+                raise TypeError("the function given to update must be a plain function, not an `async def`")
+            self._check(promised, before, operations)
+        except BaseException:
+            self._promised = None
+            raise
+        finally:
+            self._recording = None
+        self.underway.extend(operations)
+        return operations
+
+    def adopt(self, operations: Iterable[Operation], seen: VersionVector) -> list[Operation]:
+        """Let what was done to a copy take effect in the promised state; return the operations to ship.
+
+        Raises:
+            CrdtError: see `Crdt.adopt`; nothing has changed.
+        """
+        try:
+            adopted = self.promised.adopt(operations, seen)
+        except BaseException:
+            self._promised = None
+            raise
+        self.underway.extend(adopted)
+        return adopted
+
+    def take_back(self) -> None:
+        """Forget what was promised and is not durable."""
+        self.underway.clear()
+        self._promised = None
+
+    def take_back_last(self, count: int) -> None:
+        """Forget the last operations that were promised: they were not submitted."""
+        for _ in range(count):
+            self.underway.pop()
+        self._promised = None
+
+    def under_way(self, replica_id: str, counter: int) -> Operation | None:
+        """Return the operation of this name if it is the next of those under way."""
+        if self.underway and self.underway[0].counter == counter and replica_id == self.shown.replica_id:
+            return self.underway[0]
+        return None
+
+    def apply(self, operation: Operation) -> bool:
+        """Let a durable operation take effect; say whether it is new.
+
+        Raises:
+            CausalityError, MalformedOperationError: see `Crdt.apply`; nothing has changed.
+        """
+        if not self.shown.apply(operation):
+            return False
+        self._note(operation)
+        if operation.replica_id == self.shown.replica_id:
+            while self.underway and self.underway[0].counter <= operation.counter:
+                self.underway.popleft()
+        if self._promised is not None:
+            self._promised.apply(operation)
+        return True
+
+    def merge(self, other: "TypedState") -> None:
+        """Join another durable state into this one.
+
+        Raises:
+            CausalityError: see `Crdt.merge`; nothing has changed.
+        """
+        written, cleared = _joined(self.all_written(), other.all_written()), None
+        if self.cleared is not None or other.cleared is not None:
+            cleared = _joined(self.cleared or {}, other.cleared or {})
+        self.shown.merge(other.shown)
+        if cleared is not None:
+            self.written, self.cleared = written, cleared
+        self._promised = None
+        own = self.shown.version[self.shown.replica_id]
+        while self.underway and self.underway[0].counter <= own:
+            self.underway.popleft()
+
+    def fold(self) -> None:
+        """Fold away what nobody can need who has seen everything that is seen here."""
+        self.shown.stabilize(self.shown.version)
+        self._promised = None
+
+    def all_written(self) -> dict[str, int]:
+        """Return, per replica, its highest operation that is no clear."""
+        return self.shown.version.to_dict() if self.written is None else self.written
+
+    def _note(self, operation: Operation) -> None:
+        source, counter = operation.replica_id, operation.counter
+        if operation.action != "clear":
+            if self.written is not None:
+                self.written[source] = counter
+            return
+        if self.cleared is None or self.written is None:
+            before = {**self.shown.version, source: counter - 1}
+            self.written, self.cleared = {r: c for r, c in before.items() if c}, {}
+        gap = operation.gap  # what lies in the gap was not seen; what comes after it was, and is counted as if not
+        seen = {**operation.others, source: counter if gap is None else gap[0] - 1}
+        self.cleared = _joined(self.cleared, seen)
+
+    def _record(self, operation: Operation) -> None:
+        if self._recording is None:
+            self._promised = None
+            raise ReplicationError(
+                "a value was changed after the function that it was given to had returned; this change is lost. "
+                "To change a value step by step, `get` it, and `update` with it"
+            )
+        self._recording.append(operation)
+
+    def _check(self, promised: Crdt, before: VersionVector, operations: list[Operation]) -> None:
+        own = promised.replica_id
+        expected = VersionVector({**before, own: before[own] + len(operations)})
+        if promised.version != expected or self._promised is not promised:
+            raise ValueError("a function given to update calls the methods of its value, and neither apply nor merge")
+
+
+def _joined(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
+    joined = dict(one)
+    for replica_id, counter in other.items():
+        if counter > joined.get(replica_id, 0):
+            joined[replica_id] = counter
+    return joined

@@ -30,7 +30,8 @@ class Identifier:
         order_id == OrderId(str(order_id))          # parsed and checked
 
     Ids of different kinds are never equal and do not compare. `str(id)` is a stream id, and `Repository` takes the id
-    itself. In events, an id of another kind, or a malformed one, is refused when it is written and when it is read.
+    itself. In events it is stored as a map with its value; one of another kind, or malformed, is refused when it
+    is written, and when it is read.
 
     Attributes:
         value: the id as text.

@@ -10,6 +10,7 @@ Whatever reacts to something can be put into scenarios: a decider as it is, ever
 """
 
 from calliope.domain.testing.async_scenario import AsyncOutcome, AsyncPast, AsyncScenario
+from calliope.domain.testing.process_subject import DeadlinePassed, ProcessSubject
 from calliope.domain.testing.scenario import Outcome, Past, Scenario
 from calliope.domain.testing.story import Story
 from calliope.domain.testing.subjects import AsyncSubject, Subject
@@ -19,8 +20,10 @@ __all__ = [
     "AsyncPast",
     "AsyncScenario",
     "AsyncSubject",
+    "DeadlinePassed",
     "Outcome",
     "Past",
+    "ProcessSubject",
     "Scenario",
     "Story",
     "Subject",

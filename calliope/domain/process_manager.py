@@ -1,38 +1,35 @@
 """Process managers: long-running work that reacts to events with commands and deadlines, and survives restarts.
 
-An order that is to be paid within fifteen minutes, from the first event to the last:
+An order that is to be paid within fifteen minutes of its confirmation, or else is cancelled:
 
-    @dataclass(frozen=True)
-    class PaymentMissed:
-        order_id: str
+    OrderEvent = Confirmed | Paid | PaymentMissed
 
-    def correlate(record: RecordedEvent[OrderEvent]) -> str | None:
+    def correlate(record: RecordedEvent[OrderEvent]) -> str:
         return record.data.order_id
 
     def evolve(state: str, event: OrderEvent) -> str:
         return type(event).__name__
 
-    def react(state: str, event: OrderEvent) -> Effect | list[Effect] | None:
+    def react(state: str, event: OrderEvent) -> Sequence[Effect]:
         order = f"order-{event.order_id}"
         match event:
             case Confirmed(order_id):
-                return SetDeadline("payment", PaymentMissed(order_id), after=timedelta(minutes=15))
+                return [SetDeadline("payment", PaymentMissed(order_id), after=timedelta(minutes=15))]
             case Paid():
                 return [CancelDeadline("payment"), Send(Ship(), to=order), Complete()]
             case PaymentMissed():
                 return [Send(Cancel(), to=order), Complete()]
 
-    payment = Process("", correlate, react, evolve)
+    payment = Process("new", correlate, react, evolve)
 
-    async with Journal.open("shop.db") as journal:
-        orders = Repository(journal, order, OrderEvent)
-        manager = ProcessManager(
-            journal, "payment", payment, events=OrderEvent, commands=Ship | Cancel, deliver=orders.execute
-        )
-        async with manager.running():
-            await orders.execute("order-17", Confirm("17"))
+    async def serve(journal: Journal, **clocks: Any) -> None:
+        orders = Repository(journal, order, event_type=Confirmed | Paid | Shipped | Cancelled)
+        await ProcessManager(
+            journal, "payment", payment, events=OrderEvent, commands=Ship | Cancel, deliver=orders.execute, **clocks
+        ).run()
 
-(`OrderEvent` is `Confirmed | Paid | PaymentMissed | …`, `order` its decider.)
+`Confirmed` and `Paid` are events of the aggregate, with the id of the order; `PaymentMissed` comes from the deadline
+only; `Ship` and `Cancel` are commands that its decider, `order`, takes.
 
 A process is a function of the journal. Everything that it reacts to is a record: the events it is interested in, and
 two kinds in its own stream, a deadline that was reached and a command that was rejected. They are received in the order

@@ -5,7 +5,7 @@ contained at the cut with which the snapshot began.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from calliope.limits import STREAM_ID_BYTES_MAX, checked_text
 from calliope.stores.replica_store import ReplicaStore, StoredState
@@ -21,8 +21,7 @@ STATES_BEHIND_MAX = 1_024
 """From so many keys on whose stored states lack operations, a checkpoint is made before a snapshot begins."""
 
 
-@dataclass(frozen=True, slots=True)
-class ExportedStates:
+class ExportedStates(NamedTuple):
     """A page of states.
 
     Attributes:

@@ -13,7 +13,7 @@ Invariant: the states contain all operations of the key in the log through the f
     aside.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import cast
 
 import msgspec
@@ -203,23 +203,22 @@ class KeyState:
                 raise MalformedStateError(self.key, str(error)) from error
 
     def _apply(self, change: Versioned) -> bool:
-        new = False
-        for index, counter, others in _each(change):
-            try:
-                new |= self._apply_item(change, index, counter, others)
-            except CrdtError:
-                self._set_aside(change, index)
-                raise
+        new, index = False, 0
+        try:
+            others = _checked_others(change)
+            for index, item in enumerate(change.items):
+                typed = self.typed(item.type_name)
+                underway, counter = typed.underway, change.counter + index
+                if underway and change.writer == self.log_id and underway[0].counter == counter:
+                    operation = underway[0]
+                else:
+                    version = VersionVector.wrap({**others, change.writer: counter})
+                    operation = Operation.from_payload(item.payload, Dot(change.writer, counter), version)
+                new |= typed.apply(operation)
+        except CrdtError:
+            self._set_aside(change, index)
+            raise
         return new
-
-    def _apply_item(self, change: Versioned, index: int, counter: int, others: VersionVector) -> bool:
-        item = change.items[index]
-        typed = self.typed(item.type_name)
-        operation = typed.under_way(change.writer, counter)
-        if operation is None:
-            version = VersionVector.wrap({**others, change.writer: counter})
-            operation = Operation.from_payload(item.payload, Dot(change.writer, counter), version)
-        return typed.apply(operation)
 
     def _set_aside(self, change: Versioned, index: int) -> None:
         rest = msgspec.structs.replace(change, counter=change.counter + index, items=change.items[index:])
@@ -248,13 +247,11 @@ def known_type(type_name: str) -> type[Crdt]:
     return cast("type[Crdt]", crdt_type(type_name))
 
 
-def _each(change: Versioned) -> Iterator[tuple[int, int, VersionVector]]:
+def _checked_others(change: Versioned) -> dict[str, int]:
     try:
-        others = VersionVector(change.observed).without(change.writer)
+        return VersionVector(change.observed).without(change.writer).to_dict()
     except (TypeError, ValueError) as error:
         raise MalformedOperationError(str(error)) from error
-    for index in range(len(change.items)):
-        yield index, change.counter + index, others
 
 
 def _type_names(changes: Iterable[Versioned]) -> list[str]:

@@ -8,6 +8,7 @@ It knows CRDTs; the store knows bytes; the core of replication knows neither.
 
 from collections.abc import Callable
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, TypeVar, get_origin, overload
 
 import anyio
@@ -434,6 +435,7 @@ def _check_key(key: str) -> None:
     checked_text("key", key, STREAM_ID_BYTES_MAX)
 
 
+@lru_cache(maxsize=256)
 def _type_name(crdt_type: Any) -> str:
     found = get_origin(crdt_type) or crdt_type
     if not (isinstance(found, type) and issubclass(found, Crdt)) or known_type(found.type_name) is not found:

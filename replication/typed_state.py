@@ -117,12 +117,6 @@ class TypedState:
             self.underway.pop()
         self._promised = None
 
-    def under_way(self, replica_id: str, counter: int) -> Operation | None:
-        """Return the operation of this name if it is the next of those under way."""
-        if self.underway and self.underway[0].counter == counter and replica_id == self.shown.replica_id:
-            return self.underway[0]
-        return None
-
     def apply(self, operation: Operation) -> bool:
         """Let a durable operation take effect; say whether it is new.
 
@@ -131,11 +125,11 @@ class TypedState:
         """
         if not self.shown.apply(operation):
             return False
-        self._note(operation)
-        if operation.replica_id == self.shown.replica_id:
-            while self.underway and self.underway[0].counter <= operation.counter:
-                self.underway.popleft()
-        if self._promised is not None:
+        if self.cleared is not None or operation.action == "clear":
+            self._note(operation)
+        if self.underway and operation is self.underway[0]:  # then it has taken effect in what is promised
+            self.underway.popleft()
+        elif self._promised is not None:
             self._promised.apply(operation)
         return True
 
@@ -189,8 +183,8 @@ class TypedState:
 
     def _check(self, promised: Crdt, before: VersionVector, operations: list[Operation]) -> None:
         own = promised.replica_id
-        expected = VersionVector({**before, own: before[own] + len(operations)})
-        if promised.version != expected or self._promised is not promised:
+        expected = {**before.to_dict(), own: before[own] + len(operations)} if operations else before.to_dict()
+        if promised.version.to_dict() != expected or self._promised is not promised:
             raise ValueError("a function given to update calls the methods of its value, and neither apply nor merge")
 
 

@@ -15,7 +15,7 @@ An event is persisted to the stream `stream-1`; `In("product-7", event)` says to
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from inspect import isawaitable
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 from calliope.domain.projection import Projection
 from calliope.journal import Journal
@@ -69,4 +69,4 @@ class ProjectionSubject(Generic[Row]):
                     await journal.event_stream(placed.stream_id, type(placed.event)).persist(placed.event)
                 await projection.catch_up()
             found = rows()
-            return await found if isawaitable(found) else cast(Sequence[Row], found)
+            return await found if isawaitable(found) else found

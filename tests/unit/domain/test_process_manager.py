@@ -11,6 +11,7 @@ import pytest
 
 from calliope import Journal, RecordedEvent
 from calliope.domain import Rejection
+from calliope.domain.following import Checkpoint
 from calliope.domain.process import CancelDeadline, Complete, Effect, Process, Rejected, Send, SetDeadline
 from calliope.domain.process_events import CommandDelivered, CommandRejected, DeadlineReached, ProcessEvent
 from calliope.domain.process_manager import ProcessManager
@@ -428,14 +429,61 @@ def test_a_deadline_needs_a_time_zone() -> None:
 
 
 async def test_managers_of_similar_names_keep_apart(world: World) -> None:
-    async with world.manager().running():
-        await world.happens(Confirmed("eu-1"))
-    other = ProcessManager(
-        world.journal, "payment-eu", payment, events=OrderEvent, commands=Ship | Cancel | Notify, deliver=world.desk
+    def notify(state: Any, event: OrderEvent) -> Effect:
+        return Send(Notify(event.order_id, "not yours"), to="desk")
+
+    european = ProcessManager(
+        world.journal,
+        "payment-eu",
+        payment,
+        events=OrderEvent,
+        commands=Ship | Cancel | Notify,
+        deliver=world.desk,
+        wall_clock=world.wall_clock,
+        clock=world.clock,
     )
-    async with other.running(), world.manager().running():
+    async with world.manager(Process((), lambda record: None, notify, evolve)).running(), european.running():
+        await world.happens(Confirmed("17"))
         await world.clock.advance(15 * MINUTE)
-    assert (await world.manager().status("eu-1")).state == ("Confirmed", "PaymentMissed")
+    assert world.desk.commands == [Cancel("17")]
+
+
+async def test_a_deadline_is_reached_once_though_several_notice_it_at_the_same_moment(world: World) -> None:
+    async with world.manager().running():
+        await world.happens(Confirmed("17"))
+    await world.clock.advance(60 * MINUTE)
+    async with world.manager(instance="a").running(), world.manager(instance="b").running():
+        await rest()
+    assert world.desk.commands == [Cancel("17")]
+    assert len(await world.recorded(DeadlineReached)) == 1
+
+
+async def test_a_command_that_two_delivered_has_one_answer(world: World) -> None:
+    gate = anyio.Event()
+
+    async def slow(stream_id: str, command: Any, /, *, command_id: str) -> None:
+        await world.desk(stream_id, command, command_id=command_id)
+        await gate.wait()
+
+    async with world.manager(deliver=slow, instance="slow").running():
+        await world.happens(Paid("17"))
+        async with world.manager().running():
+            await world.clock.advance(5)
+            gate.set()
+            await rest()
+    assert world.desk.calls == 2
+    assert world.desk.commands == [Ship("17")]
+    assert len(await world.recorded(CommandDelivered)) == 1
+
+
+async def test_a_checkpoint_names_only_processes_with_something_to_do(world: World) -> None:
+    async with world.manager().running():
+        for number in range(5):
+            await world.happens(Paid(str(number)))
+        await world.happens(Confirmed("waiting"))
+    snapshot = await world.journal.snapshots.load_snapshot("payment/checkpoint", Checkpoint)
+    assert snapshot is not None
+    assert snapshot.state.open_ids == ["waiting"]
 
 
 async def test_processes_run_on_a_file_and_go_on_after_it_was_closed(tmp_path: Path) -> None:

@@ -188,6 +188,17 @@ async def test_a_retry_that_fails_leaves_the_command_parked(journal: Journal) ->
     assert len(await carrying.parked()) == 1
 
 
+async def test_what_is_parked_or_rejected_again_is_recorded_once(journal: Journal) -> None:
+    await order(journal, Ordered(1), Ordered(2))
+    for _ in range(2):
+        office = Office([OSError("unplugged"), Rejection("no such order")])
+        async with receptor(journal, deliver=office, attempts=1).running():
+            await rest()
+        await journal.snapshots.delete_snapshots("billing/checkpoint")
+    recorded = await journal.event_stream("billing", ReceptorEvent).query().run_collect()
+    assert [type(event) for event in recorded] == [ReceptorParked, ReceptorRejected]
+
+
 async def test_what_a_command_does_is_caused_by_the_event(journal: Journal) -> None:
     async with receptor(journal).running():
         [cause] = await order(journal, Ordered(1))

@@ -245,6 +245,18 @@ async def test_of_several_schedulers_one_runs_a_job(world: World) -> None:
     assert len(await world.recorded(JobStarted)) == len(await world.recorded(JobSucceeded)) == 50
 
 
+async def test_a_run_is_started_once_though_several_notice_it_at_the_same_moment(world: World) -> None:
+    world.lasts_seconds = 5
+    for number in range(5):
+        await world.scheduler().schedule(str(number), "work", Once(START + MINUTE))
+    await world.clock.advance(3600)
+    async with world.scheduler().running(), world.scheduler().running(), world.scheduler().running():
+        await rest()
+        await world.clock.advance(10)
+    assert sorted(run.job_id for run in world.runs) == ["0", "1", "2", "3", "4"]
+    assert len(await world.recorded(JobStarted)) == len(await world.recorded(JobSucceeded)) == 5
+
+
 async def test_a_run_that_was_cut_off_is_begun_again_under_its_id_when_its_lease_has_ended(world: World) -> None:
     world.lasts_seconds = 5
     async with world.scheduler().running():

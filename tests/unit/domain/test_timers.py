@@ -10,6 +10,7 @@ import pytest
 
 from calliope import Journal
 from calliope.domain.agenda import LOOK_AGAIN_SECONDS, Agenda
+from calliope.domain.following import CHUNK_RECORDS_MAX
 from calliope.domain.timer_events import TimerCancelled, TimerEvent, TimerFired
 from calliope.domain.timers import Timers
 from calliope.flow.clock import settle
@@ -169,6 +170,20 @@ async def test_sets_of_similar_names_keep_apart(world: World) -> None:
     async with world.timers("a").running():
         await world.clock.advance(5)
     assert await world.fired() == ["b-c"]
+
+
+async def test_a_timer_that_was_cancelled_long_after_others_were_set_does_not_fire_on_the_way_there(
+    world: World,
+) -> None:
+    timers = world.timers()
+    await timers.set("tea", after=timedelta(seconds=1))
+    for number in range(CHUNK_RECORDS_MAX):
+        await timers.set(str(number), after=timedelta(days=1))
+    await timers.cancel("tea")
+    await world.clock.advance(60)
+    async with timers.running():
+        await world.clock.advance(1)
+    assert await world.fired() == []
 
 
 async def test_without_its_checkpoint_all_is_read_again_and_nothing_fires_twice(world: World) -> None:

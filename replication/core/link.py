@@ -29,6 +29,7 @@ class Link:
         have: what it holds or will hold when all that we sent arrives.
         cursor: our log up to this position has been sent, or need not be.
         reading: whether a page is being read for it.
+        floor: what it holds only in states.
         behind_floor: it lacks operations that we no longer have: a snapshot must come first.
         passed_over: entries were left to others who are nearer to it.
         eager: nothing is left to others any more.
@@ -50,6 +51,7 @@ class Link:
     have: VersionVector = NOTHING_SEEN
     cursor: int = 0
     reading: bool = False
+    floor: VersionVector = NOTHING_SEEN
     behind_floor: bool = False
     passed_over: bool = False
     eager: bool = False

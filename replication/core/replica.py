@@ -183,7 +183,7 @@ class ReplicaCore:
         effects = Effects()
         if self._is_alone and not len(self._members):
             self._doubted_log_id = ""  # nobody else has ever been told anything
-        if self._doubted_log_id:
+        else:
             self.log_id = self._fresh_log_id
         effects.persist.append(Remember("incarnation", str(self._incarnation).encode()))
         effects.persist.append(UseLog(self.log_id))
@@ -492,8 +492,8 @@ class ReplicaCore:
             return
         self._hear_rows(digest.rows, now, effects)
         self._decide_log(effects)
-        if not self.vector.descends(digest.floor):
-            self._want_snapshot(now, link, effects)
+        link.floor = digest.floor
+        self._want_snapshot(now, link, effects)
         if digest.asks:
             effects.send.append(Send(link.peer, self._digest(link, now)))
         self._announce_agreed(self._quorums.logs, effects)
@@ -644,11 +644,14 @@ class ReplicaCore:
         effects.send.append(Send(bootstrap.peer, bootstrap.request()))
 
     def _want_snapshot(self, now: float, link: Link, effects: Effects) -> None:
-        if self._bootstrap is None:
+        """Ask a peer for its states, if it no longer has the operations that are missing here."""
+        if self._bootstrap is None and not self.vector.descends(link.floor):
             self._bootstrap = Bootstrap.resumed(link.peer, link.said, self._progress, now)
             effects.send.append(Send(link.peer, self._bootstrap.request()))
 
     def _push_bootstrap(self, now: float, effects: Effects) -> None:
+        for link in self._links.values():
+            self._want_snapshot(now, link, effects)
         bootstrap = self._bootstrap
         if bootstrap is None or bootstrap.storing:
             return

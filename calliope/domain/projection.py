@@ -148,6 +148,8 @@ class Projection(Generic[View]):
 
         If the run fails, because the journal was closed, say, the block is cancelled and the error raised.
         """
+        if not self._run.is_running:
+            self._run.progress.start_at(0)  # the view may be another one than in the last run
         async with Run(self.run):
             yield self
             await self.stop()

@@ -88,7 +88,8 @@ class Batches(Generic[View]):
 
     async def load(self) -> None:
         """Learn where the target stands."""
-        self._move_to(await self._target.offset(self._name))
+        self.offset = await self._target.offset(self._name)
+        self._progress.start_at(self.offset)
 
     async def take(self, records: Sequence[Record]) -> Parked | None:
         """Take records into the view; return where that cannot go on, or None.

@@ -1,6 +1,7 @@
 """How far a projection has come, and those who wait for it to come further.
 
-Invariant: what was seen never goes back. Nobody polls: whoever moves the mark wakes those whose position it passes.
+Invariant: while a view serves, what was seen never goes back.
+Invariant: nobody polls; whoever moves the mark wakes those whose position it passes.
 """
 
 from dataclasses import dataclass
@@ -78,6 +79,11 @@ class Progress:
         self.is_live = False
         self.state = ProjectionState.STOPPED
         self.parked: Parked | None = None
+
+    def start_at(self, position: int) -> None:
+        """Set the mark to where the view stands; it may be another view than before, that has seen less."""
+        self.seen = position
+        self.reach(position)
 
     def reach(self, position: int) -> None:
         """Move the mark on, and wake those who wait for a position up to it."""

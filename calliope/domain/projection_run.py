@@ -94,7 +94,7 @@ class ProjectionRun(Generic[View]):
 
     async def load(self) -> None:
         """Learn how far the target has seen, when nobody runs."""
-        self.progress.reach(await self._target.offset(self._name))
+        self.progress.start_at(await self._target.offset(self._name))
 
     async def rebuild(self, target: Rebuildable[View]) -> None:
         """Build the view anew beside the old one and switch to it."""
@@ -134,6 +134,7 @@ class ProjectionRun(Generic[View]):
         if self.is_running:
             raise ProjectionError(self._name, "runs already")
         self.is_running = True
+        self.progress.start_at(0)  # until the target has told
         self._stop, self._ended = Stop(), anyio.Event()
 
     def _end(self) -> None:

@@ -10,6 +10,7 @@ process and of others, see the old view until it commits and the new one from th
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from hashlib import blake2s
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -34,7 +35,7 @@ Definition = Table | str
 class SqlView:
     """Tables and the offsets of the projections that fill them. Enter it with `async with`; that makes the tables.
 
-    Several views may lie in one database, and several projections may fill one view.
+    The tables of a view belong to one projection: a rebuild replaces them all. Several views may lie in one database.
 
     Args:
         database: the path of a SQLite file, or an `AsyncEngine` of another database, which stays yours to dispose of.
@@ -114,7 +115,7 @@ class SqlView:
         """
         if self.path is None:
             raise TypeError("a view is built anew in a file of SQLite; elsewhere let a second projection fill another")
-        path = self.path.with_name(f"{self.path.name}-rebuild")
+        path = self.path.with_name(f"{self.path.name}-rebuild-{blake2s(name.encode(), digest_size=4).hexdigest()}")
         remove_file(path)
         async with AsyncExitStack() as stack:
             stack.callback(remove_file, path)

@@ -3,6 +3,7 @@
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 
 import anyio
 import pytest
@@ -292,13 +293,27 @@ async def test_a_rebuild_mends_a_parked_projection(journal, view):
 
 
 async def test_a_rebuild_that_was_killed_is_begun_anew(journal, view, tmp_path):
-    (tmp_path / "view.db-rebuild").write_bytes(b"half a rebuild")
-    (tmp_path / "view.db-rebuild-wal").write_bytes(b"and its log")
+    async with view.rebuilding("numbers") as beside:
+        left = [(beside.path, b"half a rebuild"), (Path(f"{beside.path}-wal"), b"and its log")]
+    for path, content in left:
+        path.write_bytes(content)
     await journal.event_stream("a", Counted).persist(counted(1, 2))
     projection = inserting(journal, view)
     await projection.rebuild()
 
     assert await numbers(view) == [1, 2]
+
+
+async def test_a_view_that_was_deleted_is_filled_again_by_the_same_projection(journal, tmp_path):
+    reply = await journal.event_stream("a", Counted).persist(counted(1, 2))
+    view = SqlView(tmp_path / "v.db", TABLE)
+    projection = inserting(journal, view)
+    for _ in range(2):
+        async with view, projection.running():
+            await projection.wait_for(reply.position, timeout=10)
+            assert await numbers(view) == [1, 2]
+        for path in tmp_path.glob("v.db*"):
+            path.unlink()
 
 
 async def test_a_rebuild_that_is_cancelled_leaves_the_old_view_and_nothing_else(journal, view, tmp_path):

@@ -44,13 +44,13 @@ ORDER = Decider[Order, ItemAdded, ItemAdded](
 
 def commands(setting: Setting) -> Table:
     """Measure 64 callers with an aggregate each in memory."""
-    count, theirs = setting.count(32_000, CALLERS), setting.count(3_200, CALLERS)
+    count, theirs = setting.count(16_000, CALLERS), setting.count(1_600, CALLERS)
     contenders = [
         Contender("calliope: repository.execute(id, command)", _ours(setting, _execute, count=count, streams=CALLERS)),
         Contender(
             "calliope: the same, with a command id", _ours(setting, _execute, count=count, streams=CALLERS, named=True)
         ),
-        Contender("calliope: all callers on one aggregate", _ours(setting, _execute, count=count // 8, streams=1)),
+        Contender("calliope: all callers on one aggregate", _ours(setting, _execute, count=count // 16, streams=1)),
     ]
     if PEER is not None:
         measure = partial(PEER.save, callers=CALLERS, count=theirs)
@@ -60,7 +60,7 @@ def commands(setting: Setting) -> Table:
         f"Commands through a hot repository, {CALLERS} concurrent callers, one event a command",
         COMMANDS_PER_SECOND,
         contenders,
-        f"{count:,} commands a round on {CALLERS} aggregates, a caller each; {count // 8:,} on one, carried out one"
+        f"{count:,} commands a round on {CALLERS} aggregates, a caller each; {count // 16:,} on one, carried out one"
         f" after the other; theirs {theirs:,} from {CALLERS} threads, an aggregate each that stays in memory. All:"
         " SQLite, WAL, synchronous=FULL.",
     )

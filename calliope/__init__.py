@@ -1,6 +1,7 @@
 """Event streams: a durable journal with composable sources and sinks, for plain async code."""
 
 from calliope.codec import UntypedEvent
+from calliope.concurrent_versions import ConcurrentVersions
 from calliope.context import caused_by, current_metadata, with_metadata
 from calliope.errors import (
     CalliopeError,
@@ -10,11 +11,16 @@ from calliope.errors import (
     EventEncodingError,
     EventError,
     ExpectedVersionError,
+    ForkedLogError,
     JournalBusyError,
     JournalClosedError,
     JournalError,
     JournalFormatError,
+    LogEntryError,
+    LogGapError,
+    MalformedEntryError,
     MissingUpcasterError,
+    ReplicaIdInUseError,
     StorageError,
     StorageFullError,
     StreamKindError,
@@ -43,6 +49,7 @@ from calliope.flow import (
 )
 from calliope.journal import Journal
 from calliope.recorded_event import PersistReply, RecordedEvent
+from calliope.replicated_stream import ReplicatedEventStream
 from calliope.snapshots import Snapshot, SnapshotStore, SnapshotSummary, UnreadableSnapshotWarning
 from calliope.stores.protocol import EventStore, StreamSummary
 from calliope.upcasting import upcast
@@ -52,6 +59,7 @@ __all__ = [
     "BufferOverflowError",
     "CalliopeError",
     "Clock",
+    "ConcurrentVersions",
     "CorruptJournalError",
     "CorruptRecordError",
     "EmptyStreamError",
@@ -63,6 +71,7 @@ __all__ = [
     "ExpectedVersionError",
     "Flow",
     "FlowError",
+    "ForkedLogError",
     "Group",
     "Inlet",
     "Journal",
@@ -70,11 +79,16 @@ __all__ = [
     "JournalClosedError",
     "JournalError",
     "JournalFormatError",
+    "LogEntryError",
+    "LogGapError",
+    "MalformedEntryError",
     "MissingUpcasterError",
     "Overflow",
     "PersistReply",
     "QueueSource",
     "RecordedEvent",
+    "ReplicaIdInUseError",
+    "ReplicatedEventStream",
     "RunDisposedError",
     "Sink",
     "Snapshot",

@@ -39,7 +39,7 @@ class EventStream(Generic[E]):
         self._store = store
         self._codec = codec
         self._clock = clock
-        self._selection = Selection(stream_id=stream_id)
+        self._selection = Selection(stream_id=stream_id, kind="plain")
         self._events = RecordDecoder(codec.decode, codec.decode_all)
         self._records = recorded_event_decoder(codec, store.journal_id)
 
@@ -120,7 +120,7 @@ class EventStream(Generic[E]):
 
     async def version(self) -> int:
         """Return the sequence number of the last event; 0 if there is none."""
-        summary = await self._store.stream(self.stream_id)
+        summary = await self._store.stream(self.stream_id, kind="plain")
         return 0 if summary is None else summary.sequence_number
 
     def __repr__(self) -> str:

@@ -18,10 +18,12 @@ from calliope.limits import STREAM_ID_BYTES_MAX, TYPE_NAME_BYTES_MAX, TYPES_MAX,
 from calliope.persisting import checked_tags
 from calliope.reading import RecordDecoder, StreamsInlet, live_source, recorded_event_decoder, stored_source
 from calliope.recorded_event import RecordedEvent
+from calliope.replicated_stream import ReplicatedEventStream
 from calliope.snapshots import SnapshotStore
 from calliope.stores.memory import MemoryStore
 from calliope.stores.protocol import EventStore, StreamSummary
 from calliope.stores.record import Selection
+from calliope.stores.replica_store import ReplicaStore
 from calliope.stores.sqlite import Durability, SqliteStore
 
 E = TypeVar("E")
@@ -113,6 +115,27 @@ class Journal:
             TypeError, ValueError: the id or the type is not legal.
         """
         return EventStream(self._store, stream_id, self._codec(event_type), self._clock)
+
+    def replicated_event_stream(
+        self, stream_id: str, event_type: TypeForm[E], *, replica_id: str
+    ) -> ReplicatedEventStream[E]:
+        """Return a handle on a stream that several replicas write to at once, in this journal or in several.
+
+        A handle that is made anew carries on the numbering of its replica id.
+
+        Args:
+            stream_id: 1 to 512 bytes in UTF-8, without NUL.
+            event_type: as for `event_stream`.
+            replica_id: who writes; 1 to 255 bytes in UTF-8, without NUL and "~". Each live handle on a stream has one
+                of its own, among all journals.
+
+        Raises:
+            TypeError, ValueError: an id or the type is not legal, or the store keeps no replicated streams.
+        """
+        store = self._store
+        if not isinstance(store, ReplicaStore):
+            raise TypeError(f"a {type(store).__name__} keeps no replicated streams")
+        return ReplicatedEventStream(store, stream_id, self._codec(event_type), self._clock, replica_id)
 
     @overload
     def records(

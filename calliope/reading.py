@@ -59,7 +59,9 @@ class Reading:
     async def next_page(self, limit: int) -> Page:
         """Read the next page and step behind it."""
         if self.selection.stream_id is not None:
-            page = await self.store.read_stream(self.selection.stream_id, after=self.after, limit=limit)
+            page = await self.store.read_stream(
+                self.selection.stream_id, after=self.after, limit=limit, kind=self.selection.kind
+            )
         else:
             page = await self.store.read_all(self.selection, after=self.after, limit=limit)
             self.after = max(self.after, page.through)

@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
-from calliope.stores.record import StoredRecord, minted_id
+from calliope.stores.log_state import replica_id_of
+from calliope.stores.record import StoredRecord, minted_id, replicated_id
 from crdts import VersionVector
 
 E_co = TypeVar("E_co", covariant=True)
@@ -29,8 +30,13 @@ class RecordedEvent(Generic[E_co]):
 
     @property
     def id(self) -> str:
-        """Identifies the event, among all journals."""
-        return self._record.attributes.event_id or minted_id(self._journal_id, self._record.position)
+        """Identifies the event, among all journals; in a replicated stream it is the same on every replica."""
+        record = self._record
+        if record.attributes.event_id is not None:
+            return record.attributes.event_id
+        if record.writer:
+            return replicated_id(record.stream_id, record.writer, record.version[record.writer])
+        return minted_id(self._journal_id, record.position)
 
     @property
     def type(self) -> str:
@@ -59,13 +65,18 @@ class RecordedEvent(Generic[E_co]):
 
     @property
     def version(self) -> VersionVector:
-        """What the stream held with this event: one counter a writing replica."""
-        return VersionVector({self.replica_id: self._record.sequence_number})
+        """What its writer had observed of the stream, this event included: one counter a writer.
+
+        In a plain stream there is one writer, the journal, and he has observed everything.
+        """
+        if self._record.writer:
+            return VersionVector.wrap(self._record.version)
+        return VersionVector({self._journal_id: self._record.sequence_number})
 
     @property
     def replica_id(self) -> str:
         """Who wrote it: in a plain stream the journal itself, by its id."""
-        return self._journal_id
+        return replica_id_of(self._record.writer) if self._record.writer else self._journal_id
 
     @property
     def tags(self) -> frozenset[str]:
@@ -100,18 +111,30 @@ class RecordedEvent(Generic[E_co]):
 class PersistReply(Generic[E_co]):
     """What `persist` returns once its events are durable. Two are equal when their records are.
 
+    Attributes:
+        concurrent_update_detected: whether the stream holds events that the writer had not observed; a plain one never.
+
     Args:
         recorded: the stored records, at least one.
         record_of: gives a stored record's event back.
+        concurrent: the records that the writer had not observed, as far as they are reported.
+        detected: whether there were any.
     """
 
-    __slots__ = ("_record_of", "_recorded")
+    __slots__ = ("_concurrent", "_record_of", "_recorded", "concurrent_update_detected")
 
     def __init__(
-        self, recorded: Sequence[StoredRecord], record_of: Callable[[StoredRecord], RecordedEvent[E_co]]
+        self,
+        recorded: Sequence[StoredRecord],
+        record_of: Callable[[StoredRecord], RecordedEvent[E_co]],
+        concurrent: Sequence[StoredRecord] = (),
+        *,
+        detected: bool = False,
     ) -> None:
         self._recorded = recorded
         self._record_of = record_of
+        self._concurrent = concurrent
+        self.concurrent_update_detected = detected
 
     @property
     def sequence_number(self) -> int:
@@ -125,7 +148,7 @@ class PersistReply(Generic[E_co]):
 
     @property
     def version(self) -> VersionVector:
-        """What the stream held with the last of the events."""
+        """The version of the last of the events."""
         return self._record_of(self._recorded[-1]).version
 
     @property
@@ -134,14 +157,13 @@ class PersistReply(Generic[E_co]):
         return tuple(map(self._record_of, self._recorded))
 
     @property
-    def concurrent_update_detected(self) -> bool:
-        """Whether the stream holds events that the writer had not observed; in a plain stream there are none."""
-        return bool(self.concurrent_updates)
-
-    @property
     def concurrent_updates(self) -> tuple[RecordedEvent[E_co], ...]:
-        """The events that the writer had not observed."""
-        return ()
+        """The events that the writer had not observed, in the order of the stream; in a plain stream there are none.
+
+        At most the newest 1,024 of them, of the newest 16,384 of the stream. If there are more, none of them counts as
+        observed, and the next reply reports them again: read the stream.
+        """
+        return tuple(map(self._record_of, self._concurrent))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, PersistReply):

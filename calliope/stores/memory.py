@@ -107,6 +107,12 @@ class MemoryStore:
         self.tail.publish(records)
         return news.reply(records)
 
+    async def stream_version(self, stream_id: str) -> VersionVector:
+        """Return how far each writer has come; see `ReplicaStore.stream_version`."""
+        await self._turn()
+        versions = self._versions.get(stream_id)
+        return VersionVector.wrap(versions.counters) if versions is not None else NOTHING_SEEN
+
     async def use_log(self, log_id: str) -> None:
         """Number what is written from now on in another log; see `ReplicaStore.use_log`."""
         await self._turn()

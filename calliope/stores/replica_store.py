@@ -87,7 +87,7 @@ class Appended:
         concurrent: the records that the writer had not observed, in the order of the stream: at most
             `CONCURRENT_RECORDS_MAX`, the newest, of the newest `CONCURRENT_SCAN_MAX` of the stream.
         detected: whether there was anything that he had not observed.
-        observed: what he has observed when he knows all of this.
+        observed: what he has observed when he knows all of this; if there was more, nothing of what was concurrent.
         written: whether it was written now; False: the stream held its event id already.
     """
 
@@ -149,6 +149,10 @@ class ReplicaStore(EventStore, Protocol):
             ExpectedVersionError, StreamKindError, StorageFullError, StorageError, JournalClosedError: as
                 `EventStore.append`.
         """
+        ...
+
+    async def stream_version(self, stream_id: str) -> VersionVector:
+        """Return the counter of each writer's last event in a replicated stream."""
         ...
 
     async def append_operations(self, changes: Sequence[Versioned]) -> tuple[str, int]:

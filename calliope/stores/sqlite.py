@@ -28,7 +28,7 @@ from calliope.stores.replica_store import Appended, LogPage, StoredState, Writin
 from calliope.stores.sqlite_connection import connected
 from calliope.stores.sqlite_errors import translated
 from calliope.stores.sqlite_log import LogBatch, LogWrite
-from calliope.stores.sqlite_log_reader import facts, log_page, stored_state, stored_states
+from calliope.stores.sqlite_log_reader import facts, log_page, stored_state, stored_states, stream_version
 from calliope.stores.sqlite_opening import opened
 from calliope.stores.sqlite_reader import SqliteReader, snapshot_checksum
 from calliope.stores.sqlite_readers import SqliteReaders
@@ -138,6 +138,10 @@ class SqliteStore:
     async def append_replicated(self, request: AppendRequest, writing: Writing) -> Appended:
         """Write events of a replicated stream durably; see `ReplicaStore.append_replicated`."""
         return cast(Appended, await self._write(ReplicatedAppend(request, writing)))
+
+    async def stream_version(self, stream_id: str) -> VersionVector:
+        """Return how far each writer has come; see `ReplicaStore.stream_version`."""
+        return await self._read(lambda reader: stream_version(reader.connection, stream_id))
 
     async def use_log(self, log_id: str) -> None:
         """Number what is written from now on in another log; see `ReplicaStore.use_log`."""

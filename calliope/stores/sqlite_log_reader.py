@@ -26,6 +26,10 @@ _FIRST_LACKING = (
     "SELECT position FROM log_entry WHERE log = (SELECT id FROM replica_log WHERE log_id = ?) AND number > ?"
     " ORDER BY number LIMIT 1"
 )
+_STREAM_VERSION = (
+    "SELECT writer, counter FROM stream_version"
+    " WHERE stream = (SELECT id FROM stream WHERE stream_id = ? AND kind = 'replicated')"
+)
 
 
 def log_state(connection: apsw.Connection) -> LogState:
@@ -117,6 +121,12 @@ def stream_versions(connection: apsw.Connection, stream: int) -> StreamVersions:
             for writer, counter, token, observed in cast(Iterator[tuple[str, int, bytes, bytes]], rows)
         }
     )
+
+
+def stream_version(connection: apsw.Connection, stream_id: str) -> VersionVector:
+    """Return how far the writers of a stream have come, by the stream's id."""
+    rows = connection.execute(_STREAM_VERSION, (stream_id,)).fetchall()
+    return VersionVector(cast(list[tuple[str, int]], rows))
 
 
 def _entries(connection: apsw.Connection, after: int) -> Generator[tuple[int, LogEntry], None, None]:

@@ -70,6 +70,11 @@ class StreamVersions:
         self.writers[change.writer] = WriterVersion(counter, token, change.observed)
         return True
 
+    @property
+    def counters(self) -> dict[str, int]:
+        """The counter of each writer's last event."""
+        return {writer: version.counter for writer, version in self.writers.items()}
+
     def missing(self, observed: Mapping[str, int], writer: str) -> dict[str, int]:
         """Return how many events of each writer, except one, are in the stream and not observed."""
         return {
@@ -107,7 +112,7 @@ class Unobserved:
     Attributes:
         records: those records, the newest, in the order of the stream.
         detected: whether there is anything that he had not observed.
-        observed: what he has observed when he knows the records: the counters of those writers of whom he knows all.
+        observed: what he has observed when he knows the records: if they are all there are, the whole stream.
     """
 
     records: list[StoredRecord]
@@ -131,11 +136,12 @@ def unobserved(change: Versioned, versions: StreamVersions, newest_first: Iterab
     missing = versions.missing(change.observed, change.writer)
     if not missing:
         return Unobserved([], detected=False, observed=change.observed)
-    found = _unobserved(newest_first, change.observed, change.writer, sum(missing.values()))
-    for record in found:
-        missing[record.writer] = missing.get(record.writer, 0) - 1
-    known = {writer: versions.writers[writer].counter for writer, count in missing.items() if count <= 0}
-    return Unobserved(found, detected=True, observed=merged(change.observed, known))
+    count = sum(missing.values())
+    found = _unobserved(newest_first, change.observed, change.writer, count)
+    observed = change.observed
+    if len(found) >= count:
+        observed = merged(observed, {writer: versions.writers[writer].counter for writer in missing})
+    return Unobserved(found, detected=True, observed=observed)
 
 
 def appended_before(records: list[StoredRecord], writing: Writing, newest_first: Iterable[StoredRecord]) -> Appended:

@@ -82,9 +82,9 @@ class Committing:
 
     async def _commit(self, batch: CommitBatch) -> None:
         try:
-            if batch.log_id != self._store.log_id:
-                raise StaleValueError("", "the replica writes in another log now")
+            self._check_log(batch, self._store.log_id)
             log_id, number = await self._store.append_operations(batch.changes(self._clock()))
+            self._check_log(batch, log_id)  # what is in another log than its writer's is passed over, everywhere
         except Exception as error:
             await self._fail(batch, error)
             return
@@ -92,6 +92,10 @@ class Committing:
             await self._keys.reach()
         finally:
             batch.succeed(VersionToken(log_id, number))
+
+    def _check_log(self, batch: CommitBatch, log_id: str) -> None:
+        if batch.log_id != log_id:
+            raise StaleValueError("", "the replica writes in another log now")
 
     async def _fail(self, batch: CommitBatch, error: Exception) -> None:
         self._take_back(batch)

@@ -28,9 +28,10 @@ class ProcessInstances(Generic[State, Event]):
         """Return a process, as far as this program knows its stream."""
         instance = self._cached.get(process_id)
         if instance is None:
-            instance = self._cached.setdefault(process_id, self._make(process_id))
-            await instance.refresh()
+            instance = self._cached[process_id] = self._make(process_id)
         self._cached.move_to_end(process_id)
+        if instance.sequence_number == 0:  # it is new, or somebody else is still loading it
+            await instance.refresh()
         return instance
 
     async def current(self, process_id: str) -> ProcessInstance[State, Event]:

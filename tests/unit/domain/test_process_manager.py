@@ -14,6 +14,7 @@ from calliope.domain import Rejection
 from calliope.domain.following import Checkpoint
 from calliope.domain.process import CancelDeadline, Complete, Effect, Process, Rejected, Send, SetDeadline
 from calliope.domain.process_events import CommandDelivered, CommandRejected, DeadlineReached, ProcessEvent
+from calliope.domain.process_instances import PROCESSES_CACHED_MAX, ProcessInstances
 from calliope.domain.process_manager import ProcessManager
 from calliope.flow import Backoff
 from calliope.flow.clock import settle as all_wait
@@ -429,9 +430,7 @@ def test_a_deadline_needs_a_time_zone() -> None:
 
 
 async def test_managers_of_similar_names_keep_apart(world: World) -> None:
-    def notify(state: Any, event: OrderEvent) -> Effect:
-        return Send(Notify(event.order_id, "not yours"), to="desk")
-
+    world.desk.failures = [OSError("unplugged")]
     european = ProcessManager(
         world.journal,
         "payment-eu",
@@ -439,13 +438,12 @@ async def test_managers_of_similar_names_keep_apart(world: World) -> None:
         events=OrderEvent,
         commands=Ship | Cancel | Notify,
         deliver=world.desk,
-        wall_clock=world.wall_clock,
-        clock=world.clock,
+        attempts=1,
     )
-    async with world.manager(Process((), lambda record: None, notify, evolve)).running(), european.running():
-        await world.happens(Confirmed("17"))
-        await world.clock.advance(15 * MINUTE)
-    assert world.desk.commands == [Cancel("17")]
+    async with world.manager(Process((), lambda record: None, react, evolve)).running(), european.running():
+        await world.happens(Paid("17"))
+    assert await european.parked() == {"17": "OSError: unplugged"}
+    assert await world.manager().parked() == {}
 
 
 async def test_a_deadline_is_reached_once_though_several_notice_it_at_the_same_moment(world: World) -> None:
@@ -474,6 +472,31 @@ async def test_a_command_that_two_delivered_has_one_answer(world: World) -> None
     assert world.desk.calls == 2
     assert world.desk.commands == [Ship("17")]
     assert len(await world.recorded(CommandDelivered)) == 1
+
+
+async def test_whoever_asks_for_a_process_gets_it_loaded(world: World) -> None:
+    async with world.manager().running():
+        await world.happens(Paid("17"))
+    instances = ProcessInstances(world.manager()._parts.instance)
+    states: list[Any] = []
+
+    async def ask() -> None:
+        states.append((await instances.get("17")).state)
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(ask)
+    assert states == [("Paid",)] * 3
+
+
+async def test_of_many_processes_those_used_longest_ago_are_dropped_and_loaded_again(world: World) -> None:
+    instances = ProcessInstances(world.manager()._parts.instance)
+    first = [await instances.get(str(number)) for number in range(PROCESSES_CACHED_MAX + 10)]
+    instances.trim({"3"})
+    kept = [await instances.get(str(number)) is first[number] for number in range(10, 20)]
+    dropped = [await instances.get(str(number)) is not first[number] for number in range(10)]
+    assert all(kept)
+    assert dropped == [number != 3 for number in range(10)]
 
 
 async def test_a_checkpoint_names_only_processes_with_something_to_do(world: World) -> None:

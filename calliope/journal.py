@@ -71,7 +71,7 @@ class Journal:
         """
         if durability not in ("full", "relaxed"):
             raise ValueError(f"durability must be 'full' or 'relaxed', not {durability!r}")
-        path = _path_of(url)
+        path = path_of(url)
         if path is None:
             return cls(_open_memory, clock)
         return cls(lambda: SqliteStore.open(path, durability=durability), clock)
@@ -97,6 +97,11 @@ class Journal:
     def snapshots(self) -> SnapshotStore:
         """The saved states."""
         return SnapshotStore(self._store, self._clock)
+
+    @property
+    def store(self) -> EventStore:
+        """What keeps it all, for tools and for replication."""
+        return self._store
 
     @property
     def id(self) -> str:
@@ -244,7 +249,7 @@ async def _open_memory() -> EventStore:
     return MemoryStore()
 
 
-def _path_of(url: str | os.PathLike[str]) -> Path | None:
+def path_of(url: str | os.PathLike[str]) -> Path | None:
     """Return the file of a journal; None: it is kept in memory."""
     text = os.fspath(url)
     if not isinstance(text, str):

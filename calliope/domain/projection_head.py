@@ -7,5 +7,5 @@ from calliope.stores.record import Selection
 
 async def head_of(journal: Journal) -> int:
     """Return the journal's highest position; 0 if it has no events."""
-    store = journal._store  # noqa: SLF001 - the journal has no word for its own end yet
+    store = journal.store
     return (await store.read_all(Selection(), after=POSITION_MAX, limit=1)).head

@@ -146,7 +146,7 @@ class ReplicaCore:
         self.expected = expected
         self._is_alone = alone
         self._settings = settings or Settings()
-        self._address = address
+        self.address = address
         self._random = random
         self._floor = floor
         self._head = head
@@ -419,7 +419,7 @@ class ReplicaCore:
 
     def members(self, now: float) -> list[MemberReport]:
         """Return all that are known, ourselves first, removed ones last."""
-        reports = [MemberReport(self.replica_id, "alive", self._address, self.vector, 0.0)]
+        reports = [MemberReport(self.replica_id, "alive", self.address, self.vector, 0.0)]
         reports += [
             MemberReport(m.replica_id, m.state, m.address, m.vector, now - m.heard_at)
             for m in sorted(self._members, key=lambda member: member.replica_id)
@@ -763,7 +763,7 @@ class ReplicaCore:
         rows = self._news(link, now) if rows is None else rows
         link.told_rest = self._rest()
         fences = tuple([Fence(*item) for item in sorted(self._members.fences.items())])
-        own = Row(self.replica_id, self._incarnation, self._sequence, self.log_id, self.vector, 0.0, self._address)
+        own = Row(self.replica_id, self._incarnation, self._sequence, self.log_id, self.vector, 0.0, self.address)
         return Digest(own, self._floor, tuple(rows), fences, self._neighbours, again, asks)
 
     def _gossip(self, link: Link, now: float, effects: Effects) -> None:

@@ -1,0 +1,70 @@
+"""What waits to be sent on one connection."""
+
+from collections import deque
+
+import anyio
+
+from replication.core.messages import Entries, Message, SnapshotChunk
+from replication.errors import ConnectionLostError
+
+OUTBOX_BYTES_MAX = 32 * 1024 * 1024
+"""How much may wait for one connection."""
+
+SMALL_MESSAGE_BYTES = 256
+"""About how large a message is that holds neither entries nor states."""
+
+
+class Outbox:
+    """What waits to be sent, in order.
+
+    Attributes:
+        closed: whether the connection is to end.
+        reason: why.
+    """
+
+    def __init__(self) -> None:
+        self.closed = False
+        self.reason = ""
+        self._messages: deque[tuple[Message, int]] = deque()
+        self._byte_count = 0
+        self._came = anyio.Event()
+
+    def put(self, message: Message) -> None:
+        """Add a message; a peer that reads too slowly loses the connection."""
+        size = _size_of(message)
+        self._messages.append((message, size))
+        self._byte_count += size
+        if self._byte_count > OUTBOX_BYTES_MAX:
+            self.close("does not read")
+        self._came.set()
+
+    def close(self, reason: str) -> None:
+        """Send nothing more."""
+        self.closed = True
+        self.reason = reason
+        self._came.set()
+
+    async def next(self) -> Message:
+        """Return the next message, waiting for it; cancellation leaves it where it is.
+
+        Raises:
+            ConnectionLostError: it was closed.
+        """
+        while self.closed or not self._messages:
+            if self.closed:
+                raise ConnectionLostError(self.reason)
+            self._came = anyio.Event()
+            await self._came.wait()
+        message, size = self._messages.popleft()
+        self._byte_count -= size
+        return message
+
+
+def _size_of(message: Message) -> int:
+    """Return about how many bytes a message has."""
+    size = SMALL_MESSAGE_BYTES
+    if isinstance(message, (Entries, SnapshotChunk)):
+        size += sum([len(entry.body) + 64 for entry in message.entries])
+    if isinstance(message, SnapshotChunk):
+        size += sum([len(state.body) + len(state.key) for state in message.states])
+    return size

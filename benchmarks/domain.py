@@ -77,7 +77,7 @@ def loads_with_snapshots(setting: Setting) -> Table:
 
 
 def _loads(setting: Setting, snapshot_at: int | None, what: str) -> Table:
-    count, theirs = setting.count(3_200, CALLERS), setting.count(640, CALLERS)
+    count, theirs = setting.count(1_920, CALLERS), setting.count(384, CALLERS)
     contenders = [
         Contender("calliope: repository.load(id)", _ours(setting, _load, count=count, snapshot_at=snapshot_at))
     ]

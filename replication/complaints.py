@@ -9,6 +9,9 @@ MATTERS_MAX = 256
 
 QUIET_SECONDS = 60.0
 
+LINES_MAX = 60
+"""Lines within `QUIET_SECONDS`, whatever they are about: what strangers say can always be new."""
+
 
 class Complaints:
     """Logs warnings about peers at a bounded rate.
@@ -25,6 +28,8 @@ class Complaints:
         self._logger = logger
         self._now = now
         self._last: OrderedDict[tuple[str, str], tuple[float, int]] = OrderedDict()
+        self._lines_since = float("-inf")
+        self._lines = 0
         self.count = 0
 
     def add(self, who: str, what: str) -> None:
@@ -35,9 +40,17 @@ class Complaints:
         if self._now() - logged_at < QUIET_SECONDS:
             self._last[matter] = (logged_at, left_out + 1)
             return
+        if not self._may_log():
+            return
         self._last[matter] = (self._now(), 0)
         self._last.move_to_end(matter)
         if len(self._last) > MATTERS_MAX:
             self._last.popitem(last=False)
         again = f" (and {left_out} times since it was last said)" if left_out else ""
         self._logger.warning("peer %s: %s%s", who, what, again)
+
+    def _may_log(self) -> bool:
+        if self._now() - self._lines_since >= QUIET_SECONDS:
+            self._lines_since, self._lines = self._now(), 0
+        self._lines += 1
+        return self._lines <= LINES_MAX

@@ -45,7 +45,7 @@ class _Link:
     connection: Connection
     dialled_by: str
     since: float
-    over: anyio.Event = field(default_factory=anyio.Event)
+    over: anyio.Event
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
 
 
@@ -105,14 +105,15 @@ class Links:
             return True
         if len(self._dialled) >= ADDRESSES_MAX or address == self._transport.address:
             return False
-        self._dialled[address] = anyio.CancelScope()
+        self._dialled[address] = scope = anyio.CancelScope()
         if self._group is not None:
-            self._group.start_soon(self._dial, address)
+            self._group.start_soon(self._dial, address, scope)
         return True
 
     def discard(self, address: str) -> None:
         """Dial an address no more. A connection with who lives there stays as long as it holds."""
         scope = self._dialled.pop(address, None)
+        self._lives_at.pop(address, None)
         if scope is not None:
             scope.cancel()
 
@@ -125,8 +126,8 @@ class Links:
         try:
             async with anyio.create_task_group() as self._group:
                 await self._transport.start(self._accept)
-                for address in self._dialled:
-                    self._group.start_soon(self._dial, address)
+                for address, scope in self._dialled.items():
+                    self._group.start_soon(self._dial, address, scope)
                 task_status.started()
                 await anyio.sleep_forever()
         finally:
@@ -135,28 +136,29 @@ class Links:
                 await self._transport.aclose()
 
     async def _accept(self, connection: Connection) -> None:
-        """Serve what a peer has dialled, in a task of ours; the transport's waits for it."""
+        """Serve what a peer has dialled; the transport's task waits for it."""
+        await self._served(connection, connection.replica_id)
+
+    async def _served(self, connection: Connection, dialled_by: str) -> None:
+        """Serve a connection in a task of its own; who is cancelled stops waiting for it."""
         if self._group is None:
+            await connection.aclose()
             return
-        served = anyio.Event()
-        self._group.start_soon(self._serve_dialled_by_peer, connection, served)
-        await served.wait()
+        over = anyio.Event()
+        self._group.start_soon(self._serve, connection, dialled_by, over)
+        await over.wait()
 
-    async def _serve_dialled_by_peer(self, connection: Connection, served: anyio.Event) -> None:
-        try:
-            await self._serve(connection, connection.replica_id)
-        finally:
-            served.set()
-
-    async def _dial(self, address: str) -> None:
-        with self._dialled.get(address, anyio.CancelScope()) as scope:
+    async def _dial(self, address: str, scope: anyio.CancelScope) -> None:
+        with scope:
             failures = 0
             while True:
                 await self._is_needed(address)
                 begun = self._clock.now()
                 backoff = self._dialling
                 try:
-                    await self._connect(address, scope)
+                    connection = await self._transport.connect(address)
+                    self._lives_at[address] = connection.replica_id
+                    await self._served(connection, self._replica_id)
                 except PeerRefusedError as error:
                     if error.is_ourselves:
                         break
@@ -168,20 +170,17 @@ class Links:
                     break
                 failures = 1 if self._clock.now() - begun > STEADY_SECONDS else failures + 1
                 await self._clock.sleep(backoff.pause_seconds(failures, self._random()))
-        self._dialled.pop(address, None)
+        if self._dialled.get(address) is scope:
+            del self._dialled[address]
+            self._lives_at.pop(address, None)
 
     async def _is_needed(self, address: str) -> None:
         """Return when nobody who is known to live at an address is connected."""
         while (link := self._links.get(self._lives_at.get(address, ""))) is not None:
             await link.over.wait()
 
-    async def _connect(self, address: str, scope: anyio.CancelScope) -> None:
-        connection = await self._transport.connect(address)
-        self._lives_at[address] = connection.replica_id
-        await self._serve(connection, self._replica_id)
-
-    async def _serve(self, connection: Connection, dialled_by: str) -> None:
-        link = _Link(connection, dialled_by, self._clock.now())
+    async def _serve(self, connection: Connection, dialled_by: str, over: anyio.Event) -> None:
+        link = _Link(connection, dialled_by, self._clock.now(), over)
         older = self._links.get(connection.replica_id)
         try:
             if older is not None and not _replaces(link, older):

@@ -1,0 +1,122 @@
+"""Whatever bytes arrive: decoding gives a legal message or says that they are none, within bounded memory."""
+
+import tracemalloc
+from random import Random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from calliope.stores.replica_store import StoredState
+from calliope.stores.versioned import LogEntry
+from crdts import VersionVector
+from replication import wire
+from replication.core.messages import (
+    Acknowledgement,
+    Answer,
+    Cursor,
+    Digest,
+    Entries,
+    Fence,
+    Heartbeat,
+    Question,
+    Row,
+    SnapshotChunk,
+    SnapshotRequest,
+)
+from replication.errors import MalformedMessageError
+from replication.wire import decode, encode
+
+numbers = st.integers(0, 2**63 - 1)
+counters = st.integers(1, 2**63 - 1)
+replica_ids = st.text(st.characters(exclude_characters="\0~", exclude_categories=["Cs"]), min_size=1, max_size=60)
+log_ids = st.builds(lambda replica_id, run: f"{replica_id}~{run:x}", replica_ids, st.integers(0, 2**64 - 1))
+vectors = st.dictionaries(log_ids, counters, max_size=5).map(VersionVector)
+ages = st.floats(0, 1e9)
+rows = st.builds(Row, replica_ids, numbers, numbers, log_ids, vectors, ages, st.sampled_from(["", "127.0.0.1:7401"]))
+entries = st.builds(
+    LogEntry, log_ids, counters, st.sampled_from(["events", "operations"]), st.integers(0, 2**32 - 1), st.binary()
+)
+states = st.builds(StoredState, replica_ids, replica_ids, st.binary())
+cursors = st.builds(Cursor, st.none() | st.just("") | replica_ids, numbers)
+
+
+def several(elements):
+    return st.lists(elements, max_size=4).map(tuple)
+
+
+messages = st.one_of(
+    st.builds(
+        Digest,
+        rows,
+        vectors,
+        several(rows),
+        several(st.builds(Fence, replica_ids, vectors)),
+        several(replica_ids),
+        st.booleans(),
+        st.booleans(),
+    ),
+    st.builds(Heartbeat, numbers, several(st.tuples(replica_ids, ages))),
+    st.builds(Acknowledgement, vectors),
+    st.builds(Entries, several(entries)),
+    st.builds(SnapshotRequest, cursors, st.none() | vectors),
+    st.builds(SnapshotChunk, cursors, vectors, several(states), several(entries), st.none() | cursors),
+    st.builds(Question, replica_ids, numbers, vectors),
+    st.builds(Answer, replica_ids, numbers, replica_ids, vectors),
+)
+
+
+def decodes_or_says_so(data: bytes) -> bool:
+    try:
+        message = decode(data)
+    except MalformedMessageError:
+        return False
+    assert decode(encode(message)) == message  # what is accepted is legal
+    return True
+
+
+@given(messages)
+def test_a_message_survives_the_wire(message):
+    assert decode(encode(message)) == message
+
+
+@given(messages, st.data())
+def test_a_mutated_message_is_legal_or_malformed(message, data):
+    mutated = bytearray(encode(message))
+    for _ in range(data.draw(st.integers(1, 4))):
+        place = data.draw(st.integers(0, len(mutated) - 1))
+        mutated[place] = data.draw(st.integers(0, 255))
+    decodes_or_says_so(bytes(mutated))
+
+
+@given(st.binary(max_size=300))
+@settings(max_examples=300)
+def test_random_bytes_are_malformed(data):
+    decodes_or_says_so(bytes((wire.FORMAT,)) + data)
+
+
+def test_headers_that_claim_much_take_no_memory():
+    random = Random(4)
+    beginnings = [b"", b"\x92\xa3ack", b"\x92\xa7entries", b"\x98\xa6digest", b"\x96\xa8snapshot\x92\xa0\x00"]
+    headers = [
+        b"\xdd\xff\xff\xff\xff",
+        b"\xdf\xff\xff\xff\xff",
+        b"\xc6\xff\xff\xff\xff",
+        b"\xdc\xff\xff",
+        b"\x9f",
+        b"\x8f",
+    ]
+    tracemalloc.start()
+    try:
+        for _ in range(5_000):
+            tail = b"".join(random.choice([*headers, random.randbytes(3)]) for _ in range(random.randint(1, 40)))
+            decodes_or_says_so(bytes((wire.FORMAT,)) + random.choice(beginnings) + tail)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 * 1024 * 1024
+
+
+def test_nesting_without_end_is_malformed():
+    for opening in (b"\x91", b"\x81", b"\x81\xa1a"):
+        for before in (b"", b"\x92\xa3ack", b"\x92\xa7entries\x91", b"\x96\xa8snapshot"):
+            assert not decodes_or_says_so(bytes((wire.FORMAT,)) + before + opening * 100_000)

@@ -1,4 +1,4 @@
-"""`python -m benchmarks [journal crdts flow projections text]`: measure, and print a table for each comparison."""
+"""`python -m benchmarks [GROUP …]`: measure, and print a table for each comparison."""
 
 import argparse
 import os
@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks import crdt_states, crdts, flow, journal, journal_peers, projections, text_traces
+from benchmarks import crdt_states, crdts, domain, flow, journal, journal_peers, projections, text_traces
 from benchmarks.rendering import show, summary
 from benchmarks.setting import Setting
 from benchmarks.table import Benchmark, Table
@@ -16,6 +16,7 @@ from benchmarks.table import Benchmark, Table
 GROUPS: Mapping[str, Sequence[Benchmark]] = {
     "journal": (*journal.BENCHMARKS, *journal_peers.BENCHMARKS),
     "crdts": (*crdts.BENCHMARKS, *crdt_states.BENCHMARKS),
+    "domain": domain.BENCHMARKS,
     "flow": flow.BENCHMARKS,
     "projections": projections.BENCHMARKS,
     "text": text_traces.BENCHMARKS,

@@ -31,7 +31,17 @@ def _imported_names(node: ast.AST) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "package", ["calliope", "calliope.flow", "calliope.testing", "crdts", "crdts.testing", "replication"]
+    "package",
+    [
+        "calliope",
+        "calliope.domain",
+        "calliope.domain.testing",
+        "calliope.flow",
+        "calliope.testing",
+        "crdts",
+        "crdts.testing",
+        "replication",
+    ],
 )
 def test_all_is_exactly_the_public_names(package):
     module = importlib.import_module(package)

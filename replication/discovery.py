@@ -80,8 +80,8 @@ class Discovery:
             zeroconf = AsyncZeroconf(interfaces=self._interfaces, ip_version=_version_of(self._interfaces))
         except OSError as error:
             raise ListenError(", ".join(self._interfaces), f"no multicast there: {error}") from None
+        browser = AsyncServiceBrowser(zeroconf.zeroconf, SERVICE_TYPE, handlers=[self._heard])
         try:
-            browser = AsyncServiceBrowser(zeroconf.zeroconf, SERVICE_TYPE, handlers=[self._heard])
             await zeroconf.async_register_service(await self._announcement())
             task_status.started()
             while True:

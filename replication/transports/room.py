@@ -1,6 +1,7 @@
 """Memory that several connections share: who needs some waits until there is enough."""
 
 import asyncio
+from collections.abc import Callable
 
 
 class Room:
@@ -14,14 +15,22 @@ class Room:
         self._free = size_bytes
         self._more = asyncio.Event()
 
-    async def take(self, size_bytes: int) -> None:
-        """Take a part as soon as it is free; a caller that is cancelled has taken nothing."""
-        while self._free < size_bytes:
+    async def take(self, size_bytes: int, is_over: Callable[[], bool]) -> bool:
+        """Take a part as soon as it is free, and say whether it was; a caller that is cancelled has taken nothing.
+
+        Args:
+            size_bytes: how much.
+            is_over: whether it is of no use any more; looked at whenever something is given back.
+        """
+        while not is_over():
+            if self._free >= size_bytes:
+                self._free -= size_bytes
+                return True
             self._more.clear()
             await self._more.wait()
-        self._free -= size_bytes
+        return False
 
     def give_back(self, size_bytes: int) -> None:
-        """Give a part back."""
+        """Give a part back, and let those who wait look again."""
         self._free += size_bytes
         self._more.set()

@@ -162,8 +162,8 @@ class WebSocketConnection:
         self._room.give_back(self._reserved)
         self._reserved = 0
         self._message_since = self._loop.time() if begun else None
-        await self._room.take(begun)
-        self._reserved = begun
+        if await self._room.take(begun, lambda: bool(self._lost)):
+            self._reserved = begun
 
     async def _broken(self, error: MalformedMessageError) -> ConnectionLostError:
         reason = f"the peer broke the protocol: {error.reason}"

@@ -1,9 +1,11 @@
 from random import Random
 
+import anyio
 import pytest
 
 from replication.errors import MalformedMessageError
 from replication.transports.framing import FRAME_BYTES_MAX, Reassembly, framed
+from replication.transports.room import Room
 from replication.wire import MESSAGE_BYTES_MAX
 
 
@@ -57,3 +59,28 @@ def test_it_is_known_how_long_a_message_is_that_has_begun():
     reassembly.feed(b"\x00abc")
     assert reassembly.begun_bytes == 65536
     assert not reassembly.ready
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_who_needs_memory_waits_until_there_is_enough_or_it_is_of_no_use():
+    room = Room(10)
+    assert await room.take(7, lambda: False)
+    outcomes: list[bool] = []
+    over = False
+
+    async def needs(size_bytes: int) -> None:
+        outcomes.append(await room.take(size_bytes, lambda: over))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(needs, 4)
+        await anyio.wait_all_tasks_blocked()
+        assert outcomes == []
+        room.give_back(7)
+        await anyio.wait_all_tasks_blocked()
+        assert outcomes == [True]
+        group.start_soon(needs, 10)
+        await anyio.wait_all_tasks_blocked()
+        over = True
+        room.give_back(0)
+    assert outcomes == [True, False]

@@ -11,13 +11,10 @@ does not fit is answered by a refusal, ["refused", reason], and nothing else.
 
 Both proofs cover both greetings as they were sent: versions, clusters, ids, addresses and challenges. A replayed proof
 answers another challenge, and a reflected one has the other role's label. From the secret and both greetings follow two
-session keys, one a direction; every later frame carries a MAC over its number and its payload, so a frame that was
-replayed, left out, reordered, altered, or taken from another connection ends the connection.
+session keys, one a direction, with which `replication.seal` seals every later frame.
 
 Without a secret the greetings are exchanged alone, and frames carry no MAC: TLS, or the loopback interface, must vouch.
 A secret does not hide what is said; TLS does. A secret that is short can be guessed offline by who saw a proof.
-
-HMAC: RFC 2104; truncation to the left half: RFC 2104, section 5, and RFC 4868.
 """
 
 import hmac
@@ -29,6 +26,7 @@ import msgspec
 
 from calliope.limits import checked_text
 from replication.errors import MalformedMessageError, PeerRefusedError
+from replication.seal import Seal
 from replication.wire import ADDRESS_BYTES_MAX, checked_replica_id
 
 PROTOCOL_VERSION = 1
@@ -41,8 +39,6 @@ CLUSTER_BYTES_MAX = 200
 
 REASON_BYTES_MAX = 400
 """UTF-8 bytes of the reason that goes with a refusal."""
-
-MAC_BYTES = 16
 
 _MAGIC = "calliope"
 _CHALLENGE_BYTES = 32
@@ -169,7 +165,7 @@ class Handshake:
             return self._greeting
         return _encode(["refused", error.reason.encode()[:REASON_BYTES_MAX].decode(errors="ignore")])
 
-    def seals(self) -> "tuple[Seal, Seal]":
+    def seals(self) -> tuple[Seal, Seal]:
         """Return what seals the frames that we send, and what opens those that we receive."""
         if self._identity.secret is None:
             return Seal(None), Seal(None)
@@ -214,42 +210,6 @@ class Handshake:
         assert self._identity.secret is not None
         purpose = f"calliope {PROTOCOL_VERSION} {label}\0".encode()
         return hmac.digest(self._identity.secret, purpose + self._transcript, "sha256")
-
-
-class Seal:
-    """Numbers the frames of one direction and appends a MAC to each, or takes it off; without a key it does nothing."""
-
-    def __init__(self, key: bytes | None) -> None:
-        self._keyed = None if key is None else hmac.new(key, digestmod="sha256")
-        self._number = 0
-        self.overhead_bytes = 0 if key is None else MAC_BYTES
-
-    def close(self, payload: bytes) -> bytes:
-        """Return a frame that holds a payload."""
-        return payload if self._keyed is None else payload + self._mac(payload)
-
-    def open(self, frame: bytes) -> bytes | memoryview:
-        """Return the payload of the next frame.
-
-        Raises:
-            MalformedMessageError: the frame is not the next one of this connection, or was altered.
-        """
-        if self._keyed is None:
-            return frame
-        view = memoryview(frame)
-        payload, mac = view[:-MAC_BYTES], view[-MAC_BYTES:]
-        number = self._number
-        if len(frame) < MAC_BYTES or not hmac.compare_digest(mac, self._mac(payload)):
-            raise MalformedMessageError(f"frame {number} of the connection is not what the peer sealed")
-        return payload
-
-    def _mac(self, payload: bytes | memoryview) -> bytes:
-        assert self._keyed is not None
-        mac = self._keyed.copy()
-        mac.update(self._number.to_bytes(8, "big"))
-        mac.update(payload)
-        self._number += 1
-        return mac.digest()[:MAC_BYTES]
 
 
 def _greeting_in(data: bytes) -> Greeting:

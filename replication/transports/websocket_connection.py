@@ -17,7 +17,7 @@ import aiohttp
 from aiohttp import web
 
 from replication.errors import ConnectionLostError, MalformedMessageError
-from replication.handshake import Seal
+from replication.seal import Seal
 from replication.transports.framing import FRAME_BYTES_MAX, Reassembly, framed
 from replication.transports.room import Room
 from replication.wire import MESSAGE_BYTES_MAX

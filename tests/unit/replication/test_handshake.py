@@ -2,7 +2,8 @@ import msgspec
 import pytest
 
 from replication.errors import MalformedMessageError, PeerRefusedError
-from replication.handshake import GREETING_BYTES_MAX, MAC_BYTES, Handshake, Identity, Seal, identity
+from replication.handshake import GREETING_BYTES_MAX, Handshake, Identity, identity
+from replication.seal import MAC_BYTES, Seal
 
 SECRET = "Schlüssel, 鍵"
 

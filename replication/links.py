@@ -85,6 +85,7 @@ class Links:
         self._random = random
         self._links: dict[str, _Link] = {}
         self._lives_at: dict[str, str] = {}
+        self._configured = frozenset(addresses := tuple(addresses))
         self._dialled: dict[str, anyio.CancelScope] = {address: anyio.CancelScope() for address in addresses}
         self._group: TaskGroup | None = None
         self._complaints = Complaints(_log, clock.now)
@@ -111,7 +112,12 @@ class Links:
         return True
 
     def discard(self, address: str) -> None:
-        """Dial an address no more. A connection with who lives there stays as long as it holds."""
+        """Dial an address no more, unless it was given from the start: an announcement that ends says less than that.
+
+        A connection with who lives there stays as long as it holds.
+        """
+        if address in self._configured:
+            return
         scope = self._dialled.pop(address, None)
         self._lives_at.pop(address, None)
         if scope is not None:

@@ -159,13 +159,22 @@ async def test_a_peer_that_refuses_is_dialled_slowly(network, clock):
 
 
 async def test_an_address_that_is_discarded_is_dialled_no_more_but_its_connection_stays(network, clock):
-    a, b = Peer(network, clock, "a", "A", "B"), Peer(network, clock, "b", "B", "A")
+    a, b = Peer(network, clock, "a", "A"), Peer(network, clock, "b", "B")
     async with running(clock, a, b):
+        b.links.add("A")
+        await clock.advance(0)
         assert b.connected == ["a"]
         b.links.discard("A")
         await clock.advance(0)
         assert b.links.addresses == ()
         assert a.connected == ["b"]
+
+
+async def test_an_address_that_was_given_from_the_start_is_not_discarded(network, clock):
+    b = Peer(network, clock, "b", "B", "A")
+    async with running(clock, b):
+        b.links.discard("A")
+        assert b.links.addresses == ("A",)
 
 
 async def test_two_names_of_one_peer_make_one_connection(network, clock):

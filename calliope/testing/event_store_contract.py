@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 
 from calliope.stores.protocol import EventStore
+from calliope.stores.replica_store import ReplicaStore
 from calliope.testing.append_contract import AppendContract
 from calliope.testing.durable_contract import DurableContract
 from calliope.testing.live_contract import LiveContract
 from calliope.testing.read_contract import ReadContract
+from calliope.testing.replica_contract import DurableReplicaContract, ReplicaContract
 from calliope.testing.snapshot_contract import SnapshotContract
 
 
@@ -43,3 +45,24 @@ class DurableEventStoreContract(DurableContract, EventStoreContract):
 
     `open_store` is called again with the same folder, after closing the first store and beside it.
     """
+
+
+class ReplicaStoreContract(ReplicaContract):
+    """Tests what `ReplicaStore` promises beside `EventStore`; inherit it beside `EventStoreContract`."""
+
+    pytestmark = pytest.mark.anyio
+
+    async def open_store(self, folder: Path) -> ReplicaStore:
+        """Open a store; as for `EventStoreContract`."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    async def replica(self, tmp_path: Path, anyio_backend: object) -> AsyncIterator[ReplicaStore]:
+        """An empty store; it is closed after the test."""
+        store = await self.open_store(tmp_path)
+        yield store
+        await store.aclose()
+
+
+class DurableReplicaStoreContract(DurableReplicaContract, ReplicaStoreContract):
+    """Tests also what outlives a process, and that several processes may replicate one journal."""

@@ -8,6 +8,7 @@ What is checked, and what it finds:
 4. SQLite's own `integrity_check`: the structure of tables and indexes.
 5. Every record against its checksum; positions and sequence numbers without gaps; every index entry, event id, tag and
    snapshot against the events.
+6. What makes the journal a replica: every log entry and state against its checksum; each log without gaps.
 
 The mark is read first: the journal may grow meanwhile, and must hold at least what the mark said.
 """
@@ -27,6 +28,7 @@ from calliope.stores.sqlite_view import SqliteView
 from calliope.verification.damage import DAMAGES_MAX, Damage, guarded
 from calliope.verification.pages import damaged_log, damaged_pages
 from calliope.verification.records import RecordWalk, damaged_indexes, damaged_snapshots
+from calliope.verification.replicas import damaged_log_entries, damaged_states
 
 ATTEMPTS_MAX = 3
 """How often a journal is walked anew when damage was found and it changed meanwhile."""
@@ -122,6 +124,8 @@ def _damaged_tables(view: SqliteView, verification: Verification, marked: Marked
         yield from guarded("mark", _lost(marked, connection))
         yield from guarded("index of streams", damaged_indexes(connection))
         yield from guarded("snapshots", damaged_snapshots(connection))
+        yield from guarded("log", damaged_log_entries(connection))
+        yield from guarded("states", damaged_states(connection))
         verification.event_count = walk.event_count
         verification.stream_count = _count(connection, "stream")
         verification.snapshot_count = _count(connection, "snapshot")

@@ -81,13 +81,18 @@ class RecordWalk:
         place = f"position {record.position}"
         event_id, tags = record.attributes.event_id, record.attributes.tags
         if event_id is not None:
-            self._key_count += 1
-            if self._value(_KEY, stream, event_id) != record.position:
+            leads_to = self._value(_KEY, stream, event_id)
+            self._key_count += leads_to == record.position
+            if leads_to != record.position and not self._named_before(record, leads_to):
                 yield Damage(place, f"its event id {event_id!r} leads elsewhere, so that it could be written twice")
         for tag in tags:
             self._tag_count += 1
             if self._value(_TAG, tag, record.position) is None:
                 yield Damage(place, f"it is not found by its tag {tag!r}")
+
+    def _named_before(self, record: StoredRecord, leads_to: object) -> bool:
+        """Tell whether two replicas persisted the same event id: both events are kept, the id leads to the first."""
+        return record.kind == "replicated" and isinstance(leads_to, int) and leads_to < record.position
 
     def _surplus(self) -> Iterator[Damage]:
         for table, expected in (("event_key", self._key_count), ("event_tag", self._tag_count)):
@@ -134,7 +139,8 @@ SELECT event_id, position, event_count FROM event_key AS key WHERE event_count <
 """
 _SNAPSHOTS = f"""
 SELECT snapshot_id, sequence_number, type, schema_version, timestamp, payload, checksum, EXISTS (
-    SELECT * FROM stream WHERE stream_id = snapshot_id AND sequence_number > (
+    SELECT * FROM stream WHERE stream_id = snapshot_id) AND NOT EXISTS (
+    SELECT * FROM stream WHERE stream_id = snapshot_id AND sequence_number <= (
         SELECT count(*) FROM ({_INDEX}) AS entry WHERE entry.stream = stream.id))
 FROM snapshot
 """

@@ -1,9 +1,9 @@
 from pathlib import Path
 
 from calliope.stores.memory import MemoryStore
-from calliope.testing import EventStoreContract
+from calliope.testing import EventStoreContract, ReplicaStoreContract
 
 
-class TestMemoryStore(EventStoreContract):
+class TestMemoryStore(EventStoreContract, ReplicaStoreContract):
     async def open_store(self, folder: Path) -> MemoryStore:
         return MemoryStore()

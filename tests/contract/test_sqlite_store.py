@@ -1,10 +1,10 @@
 from pathlib import Path
 
 from calliope.stores.sqlite import SqliteStore
-from calliope.testing import DurableEventStoreContract
+from calliope.testing import DurableEventStoreContract, DurableReplicaStoreContract
 
 
-class TestSqliteStore(DurableEventStoreContract):
+class TestSqliteStore(DurableEventStoreContract, DurableReplicaStoreContract):
     async def open_store(self, folder: Path) -> SqliteStore:
         return await SqliteStore.open(folder / "journal.db")
 

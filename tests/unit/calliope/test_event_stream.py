@@ -322,8 +322,8 @@ class CountingStore(MemoryStore):
         super().__init__()
         self.records_read = 0
 
-    async def read_stream(self, stream_id, *, after, limit):
-        page = await super().read_stream(stream_id, after=after, limit=limit)
+    async def read_stream(self, stream_id, *, after, limit, kind=None):
+        page = await super().read_stream(stream_id, after=after, limit=limit, kind=kind)
         self.records_read += len(page.records)
         return page
 

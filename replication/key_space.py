@@ -162,7 +162,7 @@ class KeySpace:
     async def _follow_tail(self) -> None:
         until = 0.0
         for position, entry in self.store.log_tail.after(self.position):
-            if perf_counter() > until:
+            if self._is_full or perf_counter() > until:
                 await self._make_room()
                 await checkpoint()
                 until = perf_counter() + SLICE_SECONDS
@@ -215,8 +215,12 @@ class KeySpace:
         except CrdtError as error:
             self.quarantine.add(behind.log_id, behind.number, state.key, error)
 
+    @property
+    def _is_full(self) -> bool:
+        return self.behind.byte_count > 2 * self._behind_bytes_max
+
     async def _make_room(self) -> None:
-        if self.relief is not None and self.behind.byte_count > 2 * self._behind_bytes_max:
+        if self._is_full and self.relief is not None:
             await self.relief()
 
 

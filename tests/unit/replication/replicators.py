@@ -11,6 +11,7 @@ from calliope.flow.clock import ManualClock
 from calliope.stores.memory import MemoryStore
 from calliope.stores.versioned import Item, LogEntry, Versioned, log_entry, replica_of
 from crdts import Crdt, Operation, VersionVector
+from crdts.version_vector import NOTHING_SEEN as NOTHING_SEEN
 from replication.core.agreement import Replicas
 from replication.errors import QuorumTimeoutError
 from replication.replicator import Replicator

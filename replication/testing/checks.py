@@ -1,0 +1,305 @@
+"""What must hold after every step, whatever went wrong; a violation ends the simulation with its seed.
+
+The checks see everything: all disks, all messages, and what each writer held when it wrote. They know what was *ever*
+durable at a replica, so a disk that goes back in time makes none of them a liar.
+
+* Causal delivery: an entry is held only with everything that its writer held when it wrote it.
+* Exactly once: a journal takes each number of a log once, without gaps apart from what a snapshot contains.
+* Durability: nothing is said to be held, or sent, that is not durable; nothing durable is lost by a crash.
+* Quorums: who is counted did hold the entry; a read at a quorum holds what so many replicas held when it began.
+* Stability: nothing arrives that had not seen what was said to be stable.
+* Numbers: no number that another replica has seen is used again with other content.
+* Bounds: what waits for the disk, and what is on its way, has a limit.
+"""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from calliope.stores.versioned import LogEntry, replica_of
+from crdts import VersionVector
+from replication.core.agreement import Replicas
+from replication.core.effects import Receive
+from replication.core.messages import Acknowledgement, Answer, Digest, Entries, Message, SnapshotChunk
+from replication.core.quorum import required
+from replication.core.replica import ReplicaCore
+from replication.core.settings import Settings
+from replication.testing.disk import Commit, Disk
+from replication.testing.trace import Trace
+
+
+class Checked(Protocol):
+    """What is to be known of a replica."""
+
+    replica_id: str
+    disk: Disk
+    core: ReplicaCore | None
+
+    @property
+    def running(self) -> ReplicaCore:
+        """The core."""
+        ...
+
+    @property
+    def receiving_bytes(self) -> int:
+        """How much of what peers sent waits for the disk."""
+        ...
+
+
+class SimulationError(AssertionError):
+    """A promise was broken; the message says which, and how to see it again."""
+
+
+class Written(NamedTuple):
+    """An entry's checksum, and what its writer held before it wrote it."""
+
+    checksum: int
+    seen: VersionVector
+
+
+class Wait(NamedTuple):
+    """Somebody waits until so many replicas hold an entry."""
+
+    log_id: str
+    number: int
+    count: int
+
+
+class Asked(NamedTuple):
+    """Somebody waits for what so many replicas held at a moment."""
+
+    count: int
+    held: dict[str, VersionVector]
+
+
+@dataclass(slots=True)
+class Known:
+    """What the checks know of one replica.
+
+    Attributes:
+        ever: what was ever durable there.
+        told: what it last said that it holds.
+        stable: the highest version that it said to be stable.
+        went_back: its disk was restored: it may know less than before.
+    """
+
+    ever: VersionVector = field(default_factory=VersionVector)
+    told: VersionVector = field(default_factory=VersionVector)
+    stable: VersionVector = field(default_factory=VersionVector)
+    went_back: bool = False
+
+
+class Checks:
+    """Watches all replicas.
+
+    Args:
+        settings: the bounds that the cores keep.
+        trace: where it is written down what happens.
+        trusts_stability: whether stability is checked. It is promised only where nobody writes before it was heard of.
+
+    Attributes:
+        removed: replicas that were removed.
+        waiting: all that somebody waits for, by replica and token.
+    """
+
+    def __init__(self, settings: Settings, trace: Trace, *, trusts_stability: bool = True) -> None:
+        self._settings = settings
+        self._trace = trace
+        self._trusts_stability = trusts_stability
+        self._written: dict[tuple[str, int], Written] = {}
+        self._delivered: dict[str, int] = {}
+        self._known: dict[str, Known] = {}
+        self._replicas: dict[str, Checked] = {}
+        self._numbers = 0
+        self._largest_message = 0
+        self.removed: set[str] = set()
+        self.waiting: dict[tuple[str, Hashable], Wait | Asked] = {}
+        self.agreements = 0
+
+    def fail(self, problem: str) -> None:
+        """End the simulation.
+
+        Raises:
+            SimulationError: always.
+        """
+        raise SimulationError(self._trace.failed(problem))
+
+    def fresh_number(self) -> int:
+        """Return a number that was never returned before, for a log's incarnation."""
+        self._numbers += 1
+        return self._numbers
+
+    def everything_ever_written(self) -> int:
+        """Return how many entries were written and not lost without a trace."""
+        return len(self._written)
+
+    # A replica's life ---------------------------------------------------------------------------------------------
+
+    def starts(self, replica: Checked) -> None:
+        """A replica starts from its disk."""
+        self._replicas[replica.replica_id] = replica
+        known = self._known.setdefault(replica.replica_id, Known())
+        self._note("starts", replica.replica_id)
+        if not replica.disk.vector.descends(known.told):
+            self.fail(f"{replica.replica_id} had {known.told} durably and starts with {replica.disk.vector}")
+
+    def went_back(self, replica: Checked) -> None:
+        """A replica's disk was restored from an earlier moment."""
+        known = self._known[replica.replica_id]
+        known.told = replica.disk.vector
+        known.stable = VersionVector()
+        known.went_back = True
+        for log_id, number in list(self._written):
+            is_own = replica_of(log_id) == replica.replica_id
+            if is_own and number > max(replica.disk.vector[log_id], self._delivered.get(log_id, 0)):
+                del self._written[log_id, number]  # nobody else has ever seen it
+        self._note("goes back", replica.replica_id)
+
+    def stepped(self, replica: Checked) -> None:
+        """Something has happened at a replica."""
+        core = replica.core
+        if core is None:
+            return
+        if core.vector != replica.disk.vector:
+            self.fail(f"{replica.replica_id} says that it holds {core.vector}, its disk {replica.disk.vector}")
+        known = self._known[replica.replica_id]
+        if core.vector is not known.told:
+            if not core.vector.descends(known.told):
+                self.fail(f"{replica.replica_id} held {known.told}, and now {core.vector}")
+            known.told = core.vector
+        if replica.receiving_bytes > self._settings.incoming_bytes + self._largest_message:
+            self.fail(f"{replica.replica_id} queues {replica.receiving_bytes} bytes for its disk")
+
+    # Writing ------------------------------------------------------------------------------------------------------
+
+    def committed(
+        self, replica: Checked, commit: Commit, before: VersionVector, entries: Sequence[tuple[int, LogEntry]]
+    ) -> None:
+        """Entries have become durable at a replica, which held `before`."""
+        known = self._known[replica.replica_id]
+        snapshot = commit.snapshot if isinstance(commit, Receive) else None
+        held = dict(before.items())
+        for _, entry in entries:
+            log_id, number = entry.log_id, entry.number
+            written = self._written_by(replica, entry, held, is_own=not isinstance(commit, Receive))
+            allowed = held.get(log_id, 0) if snapshot is None else max(held.get(log_id, 0), snapshot[log_id])
+            if not held.get(log_id, 0) < number <= allowed + 1:
+                self.fail(f"{replica.replica_id} takes {log_id}:{number} after {held.get(log_id, 0)}")
+            held[log_id] = number
+            has = VersionVector.wrap(held) if snapshot is None else VersionVector.wrap(held).merge(snapshot)
+            if not has.descends(written.seen):
+                self.fail(f"{replica.replica_id} holds {log_id}:{number} without its past {written.seen}: {has}")
+            if self._trusts_stability and not self._saw_stable(written, entry, known):
+                self.fail(f"{log_id}:{number} comes to {replica.replica_id} and had not seen {known.stable}")
+            self._note("holds", f"{replica.replica_id} {log_id}:{number}")
+        known.ever = known.ever.merge(replica.disk.vector)
+
+    def installed(self, replica: Checked) -> None:
+        """A replica holds everything up to a cut."""
+        known = self._known[replica.replica_id]
+        known.ever = known.ever.merge(replica.disk.vector)
+        self._note("installed", replica.replica_id)
+
+    def _written_by(self, replica: Checked, entry: LogEntry, held: dict[str, int], *, is_own: bool) -> Written:
+        name = entry.log_id, entry.number
+        written = self._written.get(name)
+        if written is None:
+            if not is_own:
+                self.fail(f"{replica.replica_id} receives {name}, which nobody wrote")
+            written = self._written[name] = Written(entry.checksum, VersionVector(held))
+        elif is_own or written.checksum != entry.checksum:
+            self.fail(f"{replica.replica_id} has {name} with other content than was seen before")
+        return written
+
+    def _saw_stable(self, written: Written, entry: LogEntry, known: Known) -> bool:
+        return written.seen.descends(known.stable) or replica_of(entry.log_id) in self.removed
+
+    # Messages -----------------------------------------------------------------------------------------------------
+
+    def sent(self, replica: Checked, peer: str, message: Message) -> None:
+        """A replica sends a message."""
+        durable = replica.disk.vector
+        if isinstance(message, Digest):
+            self._check_rows(replica, message)
+        elif isinstance(message, Acknowledgement) or (
+            isinstance(message, Answer) and message.replica_id == replica.replica_id
+        ):
+            if not durable.descends(message.vector):
+                self.fail(f"{replica.replica_id} acknowledges {message.vector}, and has only {durable} durably")
+        elif isinstance(message, Entries):
+            for entry in message.entries:
+                if entry.number > durable[entry.log_id]:
+                    self.fail(f"{replica.replica_id} sends {entry.log_id}:{entry.number}, which it does not hold")
+        self._trace.message("sends", replica.replica_id, peer, message)
+
+    def received(self, sender: str, receiver: str, message: Message) -> None:
+        """A message arrives."""
+        if isinstance(message, (Entries, SnapshotChunk)):
+            for entry in message.entries:
+                if entry.number > self._delivered.get(entry.log_id, 0):
+                    self._delivered[entry.log_id] = entry.number
+            self._largest_message = max(self._largest_message, sum([len(e.body) for e in message.entries]))
+        self._trace.message("gets", receiver, sender, message)
+
+    def refused(self, replica: Checked, peer: str, reason: str) -> None:
+        """A replica ends a connection because of a peer's fault; here nobody is at fault but the removed."""
+        self._note("refuses", f"{replica.replica_id} {peer}: {reason}")
+        if not {replica.replica_id, peer} & self.removed:
+            self.fail(f"{replica.replica_id} refuses {peer}, which {reason}")
+
+    def _check_rows(self, replica: Checked, digest: Digest) -> None:
+        if not replica.disk.vector.descends(digest.own.vector):
+            self.fail(f"{replica.replica_id} says {digest.own.vector}, and has only {replica.disk.vector} durably")
+        for row in digest.rows:
+            known = self._known.get(row.replica_id)
+            if known is None or not known.ever.descends(row.vector):
+                self.fail(f"{replica.replica_id} says that {row.replica_id} holds {row.vector}, which it never did")
+
+    # Agreement ----------------------------------------------------------------------------------------------------
+
+    def waits(self, replica: Checked, token: Hashable, log_id: str, number: int, replicas: Replicas) -> None:
+        """Somebody begins to wait for replicas to hold an entry."""
+        self.waiting[replica.replica_id, token] = Wait(log_id, number, self._count(replica, replicas))
+
+    def asks(self, replica: Checked, token: Hashable, replicas: Replicas) -> None:
+        """Somebody begins to wait for what replicas hold now."""
+        held = {replica_id: other.disk.vector for replica_id, other in self._replicas.items()}
+        self.waiting[replica.replica_id, token] = Asked(self._count(replica, replicas), held)
+
+    def agreed(self, replica: Checked, token: Hashable) -> None:
+        """A replica says that what somebody waited for has come."""
+        waited = self.waiting.pop((replica.replica_id, token), None)
+        if waited is None:
+            self.fail(f"{replica.replica_id} announces {token!r} twice, or without being asked")
+        self.agreements += 1
+        self._note("agreed", f"{replica.replica_id} {token!r}")
+        if isinstance(waited, Wait):
+            self._check_holders(replica, waited)
+        elif waited is not None:
+            vector = replica.running.vector
+            nothing = VersionVector()
+            known = [name for name in self._replicas if vector.descends(waited.held.get(name, nothing))]
+            if len(known) < waited.count and not self.removed and not any(known.went_back for known in self._known.values()):
+                self.fail(f"{replica.replica_id} has read at {waited.count} replicas, and holds what {known} held")
+
+    def stable(self, replica: Checked, vector: VersionVector) -> None:
+        """A replica says that a version is stable."""
+        known = self._known[replica.replica_id]
+        known.stable = known.stable.merge(vector)
+        if not replica.disk.vector.descends(vector):
+            self.fail(f"{replica.replica_id} says that {vector} is stable, and holds only {replica.disk.vector}")
+        self._note("stable", replica.replica_id)
+
+    def _check_holders(self, replica: Checked, wait: Wait) -> None:
+        held = {name for name, known in self._known.items() if known.ever[wait.log_id] >= wait.number}
+        claimed = replica.running.holders(wait.log_id, wait.number)
+        if not claimed <= held:
+            self.fail(f"{replica.replica_id} counts {sorted(claimed - held)} as holding {wait}, who never did")
+        if len(held) < wait.count and not self.removed:
+            self.fail(f"{replica.replica_id} says that {wait.count} replicas hold {wait}, but only {sorted(held)} do")
+
+    def _count(self, replica: Checked, replicas: Replicas) -> int:
+        return required(replicas, replica.running.member_count)
+
+    def _note(self, what: str, whom: str) -> None:
+        self._trace.note(what, whom)

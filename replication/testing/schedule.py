@@ -1,0 +1,411 @@
+"""Random schedules: what goes wrong is drawn from a seed, and everything is checked; then it heals, and must converge."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+from typing import Literal
+
+from replication.core.replica import ReplicaCore
+from replication.core.settings import Settings
+from replication.testing.disk import Disk
+from replication.testing.network import NetworkFaults, topology
+from replication.testing.simulated_replica import SimulatedReplica
+from replication.testing.simulation import Simulation
+from replication.testing.values import AppliedOperations, Change, CrdtValues, Values
+
+NAMES = ["anna", "ben", "carla", "dora", "emil", "frida", "gustav", "hanna", "ida"]
+
+ROUNDS_MAX = 60
+"""Within so many gossip rounds after everything has healed, all replicas are equal."""
+
+QUIET_ROUNDS = 4
+"""So many rounds they are watched when they are equal already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a seed has drawn.
+
+    Attributes:
+        names: the replicas.
+        late: how many of them join during the run.
+        shape: the topology.
+        settings: those of the cores.
+        faults: what goes wrong with messages.
+        seconds: how long things go wrong.
+        skew: how far clocks are fast or slow.
+        commit_seconds: the least and the most that a commit takes.
+        pause_seconds: how long it takes on average until the next thing happens.
+        weights: how often what happens, against one another.
+        is_cautious: whether newcomers, and those whose disk went back, write only when everybody has heard of them, so
+            that stability is promised, checked, and used to forget operations.
+        has_crdts: whether values are real CRDTs.
+    """
+
+    names: list[str]
+    late: int
+    shape: str
+    settings: Settings
+    faults: NetworkFaults
+    seconds: float
+    skew: float
+    commit_seconds: tuple[float, float]
+    pause_seconds: float
+    weights: dict[str, float]
+    is_cautious: bool
+    has_crdts: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How a schedule went.
+
+    Attributes:
+        seed: its seed.
+        trace_hash: equal for equal runs.
+        seconds: how long it took in virtual time.
+        steps: how many things happened.
+        entries: how many log entries were written.
+        agreements: how often somebody got the quorum that he waited for.
+        rounds: after how many gossip rounds all were equal.
+    """
+
+    seed: int
+    trace_hash: str
+    seconds: float
+    steps: int
+    entries: int
+    agreements: int
+    rounds: int
+
+
+def draw(seed: int) -> Plan:
+    """Return what goes wrong under a seed."""
+    random = Random(f"plan {seed}")
+    ordered = random.random() < 0.5
+    interval = random.choice([0.5, 1.0, 2.0])
+    names = NAMES[: random.choice([3, 3, 4, 4, 5, 5, 6, 7, 8, 9])]
+    is_cautious = random.random() < 0.6
+    settings = Settings(
+        gossip_interval_seconds=interval,
+        fanout=random.choice([1, 2, 3]),
+        suspect_after_seconds=interval * 6,
+        dead_after_seconds=interval * 15,
+        resend_after_seconds=interval * random.choice([3, 6]),
+        batch_bytes=random.choice([200, 1000, 128 * 1024]),
+        window_bytes=random.choice([600, 5000, 1024 * 1024]),
+        incoming_bytes=random.choice([1000, 8 * 1024 * 1024]),
+        rows_max=random.choice([2, 64]),
+        ordered=ordered,
+    )
+    rate = 0.0 if ordered and random.random() < 0.5 else random.random()
+    faults = NetworkFaults(
+        delay_seconds=(0.001, random.choice([0.01, 0.1, 0.4])),
+        loss=rate * (0.02 if ordered else 0.3),
+        duplication=rate * 0.2,
+        ordered=ordered,
+        through_bytes=random.random() < 0.1,
+    )
+    trouble = ["cut", "one way", "part", "heal", "crash", "start", "mark", "restore", "fill", "empty", "slow", "break"]
+    weights = {name: random.choice([0.0, 0.5, 1.0, 2.0]) for name in trouble}
+    weights |= {"heal": 2.0, "start": 3.0, "empty": 3.0, "join": 1.0, "remove": random.choice([0.0, 0.0, 0.5])}
+    weights |= {"write": random.choice([5.0, 15.0, 30.0]), "events": random.choice([0.0, 3.0, 8.0])}
+    weights |= {"wait": 3.0, "ask": 2.0, "compact": random.choice([0.0, 4.0]) if is_cautious else 0.0}
+    return Plan(
+        names=names,
+        late=random.choice([0, 0, 1, 2]),
+        shape=random.choice(["mesh", "ring", "line", "star"]),
+        settings=settings,
+        faults=faults,
+        seconds=interval * random.choice([20, 40, 80]),
+        skew=random.choice([0.0, 0.01, 0.2]),
+        commit_seconds=(0.0, random.choice([0.0, 0.01, 0.1])),
+        pause_seconds=interval * random.choice([0.1, 0.3]),
+        weights=weights,
+        is_cautious=is_cautious,
+        has_crdts=random.random() < 0.25,
+    )
+
+
+class Schedule:
+    """One random run: a phase in which things go wrong, then healing.
+
+    Args:
+        seed: decides everything.
+        core_type: the protocol; another one to see it fail.
+        disk_type: the disk; another one to see it fail.
+        is_detailed: whether the trace takes in the bytes of all messages.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        *,
+        core_type: Callable[..., ReplicaCore] = ReplicaCore,
+        disk_type: Callable[[Callable[[], Values]], Disk] = Disk,
+        is_detailed: bool = False,
+    ) -> None:
+        self.seed = seed
+        self.plan = plan = draw(seed)
+        self._random = Random(f"schedule {seed}")
+        self.simulation = Simulation(
+            seed,
+            topology(plan.shape, plan.names, self._random),
+            title=f"schedule {seed}",
+            settings=plan.settings,
+            faults=plan.faults,
+            commit_seconds=plan.commit_seconds,
+            expected=len(plan.names) - plan.late,
+            skew=plan.skew,
+            make_values=CrdtValues if plan.has_crdts else AppliedOperations,
+            core_type=core_type,
+            disk_type=disk_type,
+            trusts_stability=plan.is_cautious,
+            is_detailed=is_detailed,
+        )
+        self._late = plan.names[len(plan.names) - plan.late :]
+        self._marks: dict[str, int] = {}
+        self._unsettled: set[str] = set()
+
+    def run(self) -> Report:
+        """Let things go wrong, heal, and converge.
+
+        Raises:
+            SimulationError: a promise was broken; the message names the seed.
+        """
+        simulation, plan = self.simulation, self.plan
+        for name in plan.names[: len(plan.names) - plan.late]:
+            simulation.join(name)
+        actions, weights = list(plan.weights), list(plan.weights.values())
+        while simulation.time.now < plan.seconds:
+            simulation.run_for(self._random.expovariate(1 / plan.pause_seconds))
+            action = self._random.choices(actions, weights)[0]
+            self._actions[action](self)
+        self._heal()
+        rounds = self._converge()
+        return Report(
+            self.seed,
+            simulation.trace.hash,
+            simulation.time.now,
+            simulation.time.steps,
+            simulation.checks.everything_ever_written(),
+            simulation.checks.agreements,
+            rounds,
+        )
+
+    def _heal(self) -> None:
+        simulation, faults = self.simulation, self.simulation.network.faults
+        simulation.network.faults = NetworkFaults(faults.delay_seconds, ordered=faults.ordered)
+        simulation.network.heal()
+        for replica in simulation.replicas.values():
+            replica.disk.is_full = False
+            if not replica.is_up and replica.replica_id not in simulation.checks.removed:
+                simulation.start(replica.replica_id)
+        while self._late:
+            self._join()
+        if simulation.checks.removed:  # perhaps somebody was reached only through a removed one
+            simulation.connect_all([name for name in self.plan.names if name not in simulation.checks.removed])
+
+    def _converge(self) -> int:
+        simulation = self.simulation
+        interval = self.plan.settings.gossip_interval_seconds
+        for rounds in range(1, ROUNDS_MAX + 1):
+            simulation.run_for(interval)
+            if self._is_over() and not simulation.differences():
+                simulation.run_for(interval * QUIET_ROUNDS)
+                break
+        problem = simulation.differences() or self._unanswered()
+        if problem:
+            simulation.checks.fail(f"{rounds} rounds after everything has healed, {problem}")
+        return rounds
+
+    def _is_over(self) -> bool:
+        return all(replica.is_idle for replica in self.simulation.up) and not self._unanswered()
+
+    def _unanswered(self) -> str:
+        for replica in self.simulation.up:
+            if replica.waiting and replica.replica_id not in self.simulation.checks.removed:
+                return f"{replica.replica_id} still waits for {sorted(map(str, replica.waiting))}"
+        return ""
+
+    # What can happen ----------------------------------------------------------------------------------------------
+
+    def _one_that(self, is_meant: Callable[[SimulatedReplica], bool]) -> SimulatedReplica | None:
+        meant = [replica for replica in self.simulation.replicas.values() if is_meant(replica)]
+        return self._random.choice(meant) if meant else None
+
+    def _one_up(self) -> SimulatedReplica | None:
+        return self._one_that(lambda replica: replica.is_up)
+
+    def _writer(self) -> SimulatedReplica | None:
+        replica = self._one_that(lambda replica: replica.is_up and replica.is_idle)
+        return replica if replica is not None and self._may_write(replica) else None
+
+    def _may_write(self, replica: SimulatedReplica) -> bool:
+        """Newcomers, and those who went back, wait until everybody knows them, and they know all that is stable."""
+        name = replica.replica_id
+        if not self.plan.is_cautious or name not in self._unsettled:
+            return True
+        others = [other for other in self.simulation.replicas.values() if other is not replica]
+        for other in others:
+            if other.core is None or not replica.disk.vector.descends(other.disk.vector):
+                return False
+            if not any(
+                member.replica_id == name and replica.disk.vector.descends(member.vector)
+                for member in other.core.members(other.now)
+            ):
+                return False
+        self._unsettled.discard(name)
+        return True
+
+    def _write(self) -> None:
+        replica = self._writer()
+        if replica is None:
+            return
+        change = self._change()
+        self.simulation.write(replica.replica_id, change)
+
+    def _change(self) -> Change:
+        random = self._random
+        if not self.plan.has_crdts:
+            return Change(f"key {random.randrange(9)}", "increment", random.choice([1, 1, 50, 400, 1500]))
+        if random.random() < 0.5:
+            return Change(f"visits {random.randrange(4)}", "increment", random.randrange(1, 9))
+        action: Literal["add", "remove"] = random.choice(["add", "add", "remove"])
+        return Change(f"cart {random.randrange(4)}", action, random.choice(["milk", "bread", "tea"]))
+
+    def _write_events(self) -> None:
+        replica = self._writer()
+        if replica is not None:
+            self.simulation.write_events(replica.replica_id, self._random.choice([1, 100, 1500]))
+
+    def _wait(self) -> None:
+        replica = self._one_up()
+        if replica is None or not replica.disk.vector:
+            return
+        log_id = self._random.choice(sorted(replica.disk.vector))
+        number = self._random.randint(1, replica.disk.vector[log_id])
+        self.simulation.wait_for(replica.replica_id, log_id, number, self._replicas())
+
+    def _ask(self) -> None:
+        replica = self._one_up()
+        if replica is not None:
+            self.simulation.ask(replica.replica_id, self._replicas())
+
+    def _replicas(self) -> int | Literal["majority", "all"]:
+        return self._random.choice([1, 2, "majority", "majority", "all"])
+
+    def _compact(self) -> None:
+        replica = self._one_up()
+        if replica is not None:
+            replica.compact()
+
+    def _cut(self) -> None:
+        """Cut one replica off."""
+        replica = self._one_up()
+        for other in self.simulation.replicas:
+            if replica is not None and other != replica.replica_id:
+                self.simulation.network.block(replica.replica_id, other)
+                self.simulation.network.block(other, replica.replica_id)
+
+    def _one_way(self) -> None:
+        sender, receiver = self._random.sample(sorted(self.plan.names), 2)
+        self.simulation.network.block(sender, receiver)
+
+    def _part(self) -> None:
+        """Divide the replicas into two groups."""
+        group = {name for name in self.plan.names if self._random.random() < 0.5}
+        for one in self.plan.names:
+            for other in self.plan.names:
+                if (one in group) != (other in group):
+                    self.simulation.network.block(one, other)
+
+    def _mend(self) -> None:
+        self.simulation.network.heal()
+
+    def _crash(self) -> None:
+        replica = self._one_up()
+        if replica is not None:
+            self.simulation.crash(replica.replica_id)
+
+    def _start(self) -> None:
+        replica = self._one_that(lambda replica: not replica.is_up and not replica.disk.is_full)
+        if replica is not None:
+            self.simulation.start(replica.replica_id)
+
+    def _mark(self) -> None:
+        replica = self._one_that(lambda replica: True)
+        if replica is not None:
+            self._marks[replica.replica_id] = replica.disk.mark()
+
+    def _restore(self) -> None:
+        replica = self._one_that(lambda replica: replica.is_up and replica.replica_id in self._marks)
+        if replica is not None:
+            name = replica.replica_id
+            self.simulation.crash(name)
+            self.simulation.restore(name, self._marks.pop(name))
+            self._unsettled.add(name)
+
+    def _fill(self) -> None:
+        replica = self._one_up()
+        if replica is not None:
+            replica.disk.is_full = True
+
+    def _empty(self) -> None:
+        replica = self._one_that(lambda replica: replica.disk.is_full)
+        if replica is not None:
+            replica.disk.is_full = False
+
+    def _slow(self) -> None:
+        replica = self._one_up()
+        if replica is not None:
+            replica.commit_seconds = (0.0, self._random.choice([0.0, 0.1, 1.0]))
+
+    def _break(self) -> None:
+        replica = self._one_up()
+        if replica is not None:
+            self.simulation.network.disconnect_all(replica.replica_id)
+
+    def _join(self) -> None:
+        if self._late:
+            name = self._late.pop(0)
+            self._unsettled.add(name)
+            self.simulation.join(name)
+
+    def _remove(self) -> None:
+        """Remove a replica that is down, if somebody knows it; it may come back, and is refused."""
+        removed = self.simulation.checks.removed
+        gone = self._one_that(lambda replica: not replica.is_up and replica.replica_id not in removed)
+        if gone is None or len(self.simulation.replicas) - len(removed) <= 2:
+            return
+        remover = self._one_that(lambda replica: replica.core is not None and _knows(replica, gone.replica_id))
+        if remover is not None:
+            self.simulation.remove(remover.replica_id, gone.replica_id)
+
+    _actions = {
+        "write": _write,
+        "events": _write_events,
+        "wait": _wait,
+        "ask": _ask,
+        "compact": _compact,
+        "cut": _cut,
+        "one way": _one_way,
+        "part": _part,
+        "heal": _mend,
+        "crash": _crash,
+        "start": _start,
+        "mark": _mark,
+        "restore": _restore,
+        "fill": _fill,
+        "empty": _empty,
+        "slow": _slow,
+        "break": _break,
+        "join": _join,
+        "remove": _remove,
+    }
+
+
+def _knows(replica: SimulatedReplica, other: str) -> bool:
+    return any(
+        member.replica_id == other and member.state != "removed" for member in replica.running.members(replica.now)
+    )

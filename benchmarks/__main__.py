@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks import crdt_states, crdts, domain, flow, journal, journal_peers, projections, text_traces
+from benchmarks import crdt_states, crdts, domain, flow, journal, journal_peers, projections, replication, text_traces
 from benchmarks.rendering import show, summary
 from benchmarks.setting import Setting
 from benchmarks.table import Benchmark, Table
@@ -19,6 +19,7 @@ GROUPS: Mapping[str, Sequence[Benchmark]] = {
     "domain": domain.BENCHMARKS,
     "flow": flow.BENCHMARKS,
     "projections": projections.BENCHMARKS,
+    "replication": replication.BENCHMARKS,
     "text": text_traces.BENCHMARKS,
 }
 

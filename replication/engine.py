@@ -81,6 +81,7 @@ class Engine:
 
     Attributes:
         refusals: how many connections were ended, by reason.
+        sent_bytes: how many bytes of messages were sent.
     """
 
     def __init__(
@@ -103,6 +104,7 @@ class Engine:
         self._compacting = False
         self._replicator: Replicator
         self.refusals: Counter[str] = Counter()
+        self.sent_bytes = 0
 
     # Running --------------------------------------------------------------------------------------------------
 
@@ -431,7 +433,9 @@ class Engine:
     async def _send_from(self, outbox: Outbox, connection: Connection, tasks: TaskGroup) -> None:
         with suppress(ConnectionLostError):
             while not outbox.closed:
-                await connection.send(wire.encode(await outbox.next()))
+                data = wire.encode(await outbox.next())
+                self.sent_bytes += len(data)
+                await connection.send(data)
         tasks.cancel_scope.cancel()
 
 

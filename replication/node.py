@@ -23,6 +23,7 @@ from anyio.abc import TaskGroup
 
 from calliope import Journal, JournalClosedError
 from calliope.journal import path_of
+from calliope.owning import single_error
 from calliope.stores.replica_store import ReplicaStore
 from calliope.stores.sqlite import Durability
 from calliope.stores.versioned import replica_of
@@ -210,6 +211,11 @@ class Node:
         """The replica ids of those who are connected now."""
         return self._engine.connected
 
+    @property
+    def sent_bytes(self) -> int:
+        """How many bytes of messages were sent to peers, without what the transport adds."""
+        return self._engine.sent_bytes
+
     async def remove(self, replica_id: str) -> None:
         """Remove a replica from the cluster for ever.
 
@@ -228,8 +234,9 @@ class Node:
 @asynccontextmanager
 async def _cancelled_at_end() -> AsyncIterator[TaskGroup]:
     """A task group whose tasks end with the block; what they raise is raised by it."""
-    async with anyio.create_task_group() as tasks:
-        try:
-            yield tasks
-        finally:
-            tasks.cancel_scope.cancel()
+    with single_error():
+        async with anyio.create_task_group() as tasks:
+            try:
+                yield tasks
+            finally:
+                tasks.cancel_scope.cancel()

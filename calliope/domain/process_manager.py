@@ -56,7 +56,7 @@ from calliope.codec import event_classes
 from calliope.domain.carried import Carrier
 from calliope.domain.delivering import Deliver, Delivery
 from calliope.domain.errors import CommandExpiredError
-from calliope.domain.owning import owned, single_error
+from calliope.owning import owned, single_error
 from calliope.domain.process import Process
 from calliope.domain.process_events import CommandParked, CommandRetried
 from calliope.domain.process_instance import INSTANCE

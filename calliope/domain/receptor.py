@@ -29,7 +29,7 @@ from calliope.domain.carried import Carrier
 from calliope.domain.delivering import Deliver, Delivery, Outcome, derived_id
 from calliope.domain.errors import CommandExpiredError
 from calliope.domain.following import Following
-from calliope.domain.owning import owned, single_error
+from calliope.owning import owned, single_error
 from calliope.domain.process import Send
 from calliope.domain.receptor_events import ReceptorEvent, ReceptorParked, ReceptorRejected, ReceptorRetried
 from calliope.domain.rejection import Rejection

@@ -30,7 +30,7 @@ from calliope.domain.job_events import JobCancelled, JobScheduled, Missed
 from calliope.domain.job_streams import JobStreams
 from calliope.domain.job_work import JobRun, JobWork
 from calliope.domain.jobs import Job
-from calliope.domain.owning import owned, single_error
+from calliope.owning import owned, single_error
 from calliope.domain.schedule import Cron, Every, Once, Schedule
 from calliope.domain.scheduler_run import SchedulerRun
 from calliope.domain.timers import NAME_BYTES_MAX

@@ -20,7 +20,7 @@ from calliope.domain.agenda import Agenda
 from calliope.domain.delivering import derived_id
 from calliope.domain.following import Following
 from calliope.domain.instants import datetime_of, due_at, microseconds_of
-from calliope.domain.owning import owned, single_error
+from calliope.owning import owned, single_error
 from calliope.domain.timer_events import TimerCancelled, TimerEvent, TimerFired, TimerSet
 from calliope.errors import ExpectedVersionError
 from calliope.event_stream import EventStream, MicrosecondClock, system_clock

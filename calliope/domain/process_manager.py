@@ -56,7 +56,6 @@ from calliope.codec import event_classes
 from calliope.domain.carried import Carrier
 from calliope.domain.delivering import Deliver, Delivery
 from calliope.domain.errors import CommandExpiredError
-from calliope.owning import owned, single_error
 from calliope.domain.process import Process
 from calliope.domain.process_events import CommandParked, CommandRetried
 from calliope.domain.process_instance import INSTANCE
@@ -70,6 +69,7 @@ from calliope.flow.arguments import check_count, check_seconds
 from calliope.flow.clock import LOOP_CLOCK
 from calliope.journal import Journal
 from calliope.limits import checked_text
+from calliope.owning import owned, single_error
 
 State = TypeVar("State")
 Event = TypeVar("Event")

@@ -29,7 +29,6 @@ from calliope.domain.carried import Carrier
 from calliope.domain.delivering import Deliver, Delivery, Outcome, derived_id
 from calliope.domain.errors import CommandExpiredError
 from calliope.domain.following import Following
-from calliope.owning import owned, single_error
 from calliope.domain.process import Send
 from calliope.domain.receptor_events import ReceptorEvent, ReceptorParked, ReceptorRejected, ReceptorRetried
 from calliope.domain.rejection import Rejection
@@ -40,6 +39,7 @@ from calliope.flow.arguments import check_callable, check_count
 from calliope.flow.clock import LOOP_CLOCK
 from calliope.journal import Journal
 from calliope.limits import checked_text
+from calliope.owning import owned, single_error
 from calliope.recorded_event import RecordedEvent
 
 Event = TypeVar("Event")

@@ -30,7 +30,6 @@ from calliope.domain.job_events import JobCancelled, JobScheduled, Missed
 from calliope.domain.job_streams import JobStreams
 from calliope.domain.job_work import JobRun, JobWork
 from calliope.domain.jobs import Job
-from calliope.owning import owned, single_error
 from calliope.domain.schedule import Cron, Every, Once, Schedule
 from calliope.domain.scheduler_run import SchedulerRun
 from calliope.domain.timers import NAME_BYTES_MAX
@@ -41,6 +40,7 @@ from calliope.flow.arguments import check_callable, check_count, check_seconds
 from calliope.flow.clock import LOOP_CLOCK
 from calliope.journal import Journal
 from calliope.limits import TYPE_NAME_BYTES_MAX, checked_text
+from calliope.owning import owned, single_error
 
 _SINCE_EVER = datetime_of(0)
 

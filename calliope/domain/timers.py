@@ -20,7 +20,6 @@ from calliope.domain.agenda import Agenda
 from calliope.domain.delivering import derived_id
 from calliope.domain.following import Following
 from calliope.domain.instants import datetime_of, due_at, microseconds_of
-from calliope.owning import owned, single_error
 from calliope.domain.timer_events import TimerCancelled, TimerEvent, TimerFired, TimerSet
 from calliope.errors import ExpectedVersionError
 from calliope.event_stream import EventStream, MicrosecondClock, system_clock
@@ -28,6 +27,7 @@ from calliope.flow import Clock, Source
 from calliope.flow.clock import LOOP_CLOCK
 from calliope.journal import Journal
 from calliope.limits import checked_text
+from calliope.owning import owned, single_error
 from calliope.recorded_event import RecordedEvent
 
 FIRING_MAX = 256

@@ -12,6 +12,10 @@ from calliope.errors import (
     EventDecodingError,
     EventEncodingError,
     ExpectedVersionError,
+    ForkedLogError,
+    LogGapError,
+    MalformedEntryError,
+    ReplicaIdInUseError,
     StreamKindError,
     shortened,
 )
@@ -24,6 +28,10 @@ EXAMPLES = [
     CorruptJournalError("page 3"),
     CorruptRecordError(7, "does not match its checksum"),
     CorruptRecordError(None, "number 7 is missing"),
+    ReplicaIdInUseError("order-17", "berlin"),
+    LogGapError("berlin~1", 7, 3),
+    ForkedLogError("berlin~1", 7),
+    MalformedEntryError("berlin~1", 7, "does not match its checksum"),
 ]
 
 
@@ -50,6 +58,13 @@ def test_every_error_has_the_root_and_is_in_the_tree_at_the_head_of_the_module()
                 "the journal is damaged: page 3",
                 "the journal is damaged: record at position 7: does not match its checksum",
                 "the journal is damaged: number 7 is missing",
+                (
+                    "another handle has written to stream 'order-17' as replica 'berlin' since this one did; nothing was"
+                    " written: give each live handle a replica id of its own"
+                ),
+                "entry 7 of log 'berlin~1' does not follow what is held: the next is 3; nothing was written",
+                "entry 7 of log 'berlin~1' is held already, with other content; nothing was written",
+                "entry 7 of log 'berlin~1' does not match its checksum; nothing was written",
             ],
             strict=True,
         )
@@ -60,7 +75,7 @@ def test_an_error_says_in_one_sentence_what_happened(error, message):
 
 
 def test_errors_carry_their_facts():
-    expected_version, kind, encoding, decoding, journal, record, _ = EXAMPLES
+    expected_version, kind, encoding, decoding, journal, record, *_ = EXAMPLES
     assert (expected_version.expected, expected_version.actual, expected_version.stream_id) == (3, 5, "order-17")
     assert (kind.stream_id, kind.expected, kind.actual) == ("order-17", "plain", "replicated")
     assert (encoding.event, encoding.reason) == ({"a": 1}, "because")

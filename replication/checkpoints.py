@@ -154,31 +154,28 @@ class Checkpoints:
         left: list[str] = []
         byte_count = left_bytes = 0
         foldable = self._foldable()
-        for start in range(0, len(due), CHUNK_STATES):
-            part = due[start : start + CHUNK_STATES]
-            unstored = await self._keys.unstored_among(part)
-            for key in part:
-                state = await self._look(key, is_stored=key not in unstored)
-                if state is None or not (everything or self._is_due(state, left_bytes)):
-                    left.append(key)
-                    left_bytes += behind.bytes_of(key)
-                    self._passed_over[key] += is_full
-                    continue
-                state.fold(foldable)
-                saved = _Saved(state.store(), len(behind.of(key)))
-                chunk.append(saved)
-                byte_count += len(saved.stored.body)
-                if byte_count > CHUNK_BYTES or len(chunk) == CHUNK_STATES:
-                    await self._save(chunk)
-                    chunk, byte_count = [], 0
+        for key in due:
+            state = await self._look(key)
+            if state is None or not (everything or self._is_due(state, left_bytes)):
+                left.append(key)
+                left_bytes += behind.bytes_of(key)
+                self._passed_over[key] += is_full
+                continue
+            state.fold(foldable)
+            saved = _Saved(state.store(), len(behind.of(key)))
+            chunk.append(saved)
+            byte_count += len(saved.stored.body)
+            if byte_count > CHUNK_BYTES or len(chunk) == CHUNK_STATES:
+                await self._save(chunk)
+                chunk, byte_count = [], 0
         if left:
             target = min(target, min(behind.first_position(key) for key in left) - 1)
         if chunk or target > self._store.checkpoint:
             await self._save(chunk, max(target, self._store.checkpoint))
 
-    async def _look(self, key: str, *, is_stored: bool) -> KeyState | None:
+    async def _look(self, key: str) -> KeyState | None:
         try:
-            return await self._keys.look(key, is_stored=is_stored)
+            return await self._keys.look(key)
         except MalformedStateError as error:
             _logger.error("the stored state of a key is damaged, its operations stay in the log: %s", error)
             return None
@@ -192,8 +189,7 @@ class Checkpoints:
         )
 
     async def _save(self, chunk: list[_Saved], position: int | None = None) -> None:
-        await self._store.save_states([saved.stored for saved in chunk], checkpoint=position)
-        self._keys.saves += 1
+        await self._keys.save([saved.stored for saved in chunk], position)
         for saved in chunk:
             self._keys.behind.drop(saved.stored.key, saved.change_count)
             del self._passed_over[saved.stored.key]

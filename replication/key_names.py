@@ -47,9 +47,8 @@ class KeyNames:
         stop = len(behind) if self._ended else bisect_right(behind, stored[-1].key)
         fresh = behind[start:stop]
         listed = {state.key for state in stored if not state.type_name.startswith(DELETED)}
-        unstored = set(fresh) - {state.key for state in stored}
         for key in fresh:
-            state = await self._keys.look(key, is_stored=key not in unstored or key not in self._keys.behind)
+            state = await self._keys.look(key)
             (listed.add if state.is_listed else listed.discard)(key)
         if not self._ended:
             self._after = stored[-1].key

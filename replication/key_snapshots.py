@@ -71,10 +71,7 @@ class KeySnapshots:
         theirs = {state.key: self._decoded(state) for state in states}
         await self._keys.reach()
         async with self._checkpoints.lock:
-            unstored = await self._keys.unstored_among(sorted(theirs))
-            joined = [await self._joined(state, is_stored=key not in unstored) for key, state in theirs.items()]
-            await self._store.save_states(joined)
-            self._keys.saves += 1
+            await self._keys.save([await self._joined(state) for state in theirs.values()])
             for key, state in theirs.items():
                 shown = self._keys.cache.peek(key)
                 if shown is not None:
@@ -108,8 +105,8 @@ class KeySnapshots:
             raise MalformedStateError(str(stored.key), str(error)) from error
         return KeyState.load(stored.key, self._keys.log_id, stored)
 
-    async def _joined(self, theirs: KeyState, *, is_stored: bool) -> StoredState:
-        ours = await self._keys.look(theirs.key, is_stored=is_stored)
+    async def _joined(self, theirs: KeyState) -> StoredState:
+        ours = await self._keys.look(theirs.key)
         if ours.is_empty:
             return theirs.store()
         joined = KeyState.load(theirs.key, self._keys.log_id, ours.store())

@@ -24,6 +24,7 @@ from replication.key_state import KeyState
 from replication.log_stretches import LogStretches
 from replication.operations_behind import OPERATIONS_BEHIND_BYTES_MAX, Behind, OperationsBehind
 from replication.quarantine import Quarantine
+from replication.stored_keys import StoredKeys
 from replication.watching import Watches
 
 PAGE_BYTES = 1024 * 1024
@@ -47,7 +48,6 @@ class KeySpace:
         watches: who is told of changes.
         log_id: the log in which operations are prepared to be written.
         position: everything in the log up to this position is in `behind` or in stored states.
-        saves: counts the times that states were saved.
         stirred: set when operations have come.
         crowded: set when more than `behind_bytes_max` bytes wait for a checkpoint.
         relief: makes a checkpoint, for who follows the log when twice as much waits.
@@ -68,7 +68,8 @@ class KeySpace:
         self.log_id = store.log_id
         self.position = store.checkpoint
         self.stretches = LogStretches(store.checkpoint, store.vector)
-        self.saves = 0
+        self._saves = 0
+        self._stored_keys = StoredKeys()
         self.stirred = anyio.Event()
         self.crowded = anyio.Event()
         self.relief: Callable[[], Awaitable[None]] | None = None
@@ -109,32 +110,26 @@ class KeySpace:
                 self.cache.put(found)
         return found
 
-    async def look(self, key: str, *, is_stored: bool = True) -> KeyState:
-        """Return a key as of `position` without counting that as use.
-
-        Args:
-            key: the key.
-            is_stored: False: there is surely no stored state.
-        """
+    async def look(self, key: str) -> KeyState:
+        """Return a key as of `position` without counting that as use."""
         self.renew()
         found = self.cache.peek(key)
-        if found is not None:
-            return found
-        return await self._loaded(key) if is_stored else self._built(key, None)
+        return await self._loaded(key) if found is None else found
 
-    async def unstored_among(self, keys: Sequence[str]) -> set[str]:
-        """Return keys that have no stored state, perhaps not all of them.
+    async def scan(self) -> None:
+        """Find out which keys have stored states; until it is known, those of new keys are looked for."""
+        await self._stored_keys.scan(self.store)
 
-        Args:
-            keys: sorted.
+    async def save(self, states: Sequence[StoredState], position: int | None = None) -> None:
+        """Replace stored states, and raise the checkpoint to a log position; who does so holds a lock.
+
+        Raises:
+            StorageFullError, StorageError: they may be the old ones still.
         """
-        if len(keys) < 8:
-            return set()
-        limit = 2 * len(keys)
-        page = await self.store.states(after=keys[0], limit=limit, bodies=False)
-        stored = {state.key for state in page}
-        through = page[-1].key if len(page) == limit else keys[-1]
-        return {key for key in keys[1:] if key <= through and key not in stored}
+        for state in states:
+            self._stored_keys.add(state.key)
+        await self.store.save_states(states, checkpoint=position)
+        self._saves += 1
 
     def renew(self) -> None:
         """Forget states that would write in a log that is not used any more."""
@@ -143,15 +138,16 @@ class KeySpace:
             self.cache.clear()
 
     async def _loaded(self, key: str) -> KeyState:
-        while True:
-            saves = self.saves
+        while self._stored_keys.may_hold(key):
+            saves = self._saves
             stored = await self.store.load_state(key)
             self.renew()
             found = self.cache.peek(key)
             if found is not None:
                 return found
-            if saves == self.saves:  # else operations that `stored` lacks may not be behind any more
+            if saves == self._saves:  # else operations that `stored` lacks may not be behind any more
                 return self._built(key, stored)
+        return self._built(key, None)
 
     def _built(self, key: str, stored: StoredState | None) -> KeyState:
         state = KeyState(key, self.log_id) if stored is None else KeyState.load(key, self.log_id, stored)

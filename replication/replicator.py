@@ -123,10 +123,11 @@ class Replicator:
         return value
 
     async def find(self, key: str) -> Crdt | None:
-        """Return the value of a key, whatever its type; None if it is unknown, deleted, or of an unknown type."""
+        """Return the value of a key, whatever its type; None if it is not there, or its type is not known here."""
         _check_key(key)
         await self._keys.reach()
-        return await self._value_of(key)
+        state = await self._keys.state(key)
+        return await self._value_of(key) if state.is_listed else None
 
     @overload
     async def update(
@@ -279,8 +280,10 @@ class Replicator:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._committing.run)
                 tasks.start_soon(self._checkpoints.run)
+                tasks.start_soon(self._keys.scan)
                 await self._follow()
-                tasks.cancel_scope.cancel()
+        except* JournalClosedError:  # whichever of them noticed it first
+            pass
         finally:
             self._keys.watches.close()
 
@@ -319,13 +322,10 @@ class Replicator:
 
     async def _follow(self) -> None:
         tail = self._store.log_tail
-        try:
-            while True:
-                await self._keys.reach()
-                self._announce()
-                await tail.wait(self._keys.position)
-        except JournalClosedError:
-            return
+        while True:
+            await self._keys.reach()
+            self._announce()
+            await tail.wait(self._keys.position)
 
     def _announce(self) -> None:
         moved, self._moved = self._moved, anyio.Event()

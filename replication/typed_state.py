@@ -59,7 +59,8 @@ class TypedState:
     def promised(self) -> Crdt:
         """The state that the next operation is prepared on."""
         if self._promised is None:
-            promised = self.shown.copy()
+            shown = self.shown
+            promised = shown.copy() if shown.version else type(shown)(shown.replica_id)
             for operation in self.underway:
                 promised.apply(operation)
             promised.listen(self._record)

@@ -6,7 +6,7 @@
 It knows CRDTs; the store knows bytes; the core of replication knows neither.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, TypeVar, get_origin, overload
@@ -305,7 +305,7 @@ class Replicator:
         """Return states of keys after a key, about `bytes_max` bytes; they contain everything that is in the log."""
         return await self._snapshots.export(after_key, bytes_max)
 
-    async def merge_states(self, states: list[StoredState] | tuple[StoredState, ...]) -> None:
+    async def merge_states(self, states: Sequence[StoredState]) -> None:
         """Join another replica's states into ours, durably.
 
         Raises:

@@ -120,7 +120,7 @@ class _Digest(_Shape, tag="digest"):
     rows: Annotated[tuple[_Row, ...], Meta(max_length=ROWS_MAX)] = ()
     fences: Annotated[tuple[_Fence, ...], Meta(max_length=FENCES_MAX)] = ()
     neighbours: Annotated[tuple[str, ...], Meta(max_length=NEIGHBOURS_MAX)] = ()
-    again: bool = False
+    beginning: _Number = 0
     asks: bool = False
 
     def checked(self) -> Digest:
@@ -130,7 +130,7 @@ class _Digest(_Shape, tag="digest"):
             tuple(row.checked() for row in self.rows),
             tuple(fence.checked() for fence in self.fences),
             tuple(checked_replica_id(neighbour) for neighbour in self.neighbours),
-            self.again,
+            self.beginning,
             self.asks,
         )
 
@@ -154,9 +154,10 @@ class _Acknowledgement(_Shape, tag="ack"):
 
 class _Entries(_Shape, tag="entries"):
     entries: _LogEntries
+    beginning: _Number = 0
 
     def checked(self) -> Entries:
-        return Entries(_checked_entries(self.entries))
+        return Entries(_checked_entries(self.entries), self.beginning)
 
 
 class _Cursor(_Shape):

@@ -1,7 +1,8 @@
 """Taking over a peer's states: for a replica that is new, or was away for so long that the log was compacted meanwhile.
 
-One chunk at a time is asked for, by a cursor, and the cursor is remembered with each chunk, so that it goes on where it
-was cut off, also after a crash:
+One chunk at a time is asked for, by a cursor, and the cursor is remembered before each chunk is stored, so that it goes
+on where it was cut off, also after a crash; and nothing is handed on until all is there, for what is written meanwhile
+may build on what only the states contain:
 
 1. *States*, in the order of their keys. They contain every operation up to the *cut*, what the peer held when it was
    first asked; later ones may be in them too, which does no harm: operations are recognised by their dots.
@@ -59,9 +60,9 @@ class Bootstrap:
         """Return what asks for the next chunk."""
         return SnapshotRequest(self.cursor, self.cut)
 
-    def progress(self, following: Cursor, cut: VersionVector) -> bytes:
-        """Return what to remember when the chunk before `following` is durable."""
-        return _encode_progress(Progress(cut.to_dict(), following.after_key))
+    def progress(self, cursor: Cursor, cut: VersionVector) -> bytes:
+        """Return what to remember before the chunk at a cursor is stored: up to there all is durable."""
+        return _encode_progress(Progress(cut.to_dict(), cursor.after_key))
 
 
 _encode_progress = msgspec.msgpack.Encoder().encode

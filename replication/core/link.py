@@ -28,6 +28,8 @@ class Link:
         said: what the peer holds, by its own word.
         have: what it holds or will hold when all that we sent arrives.
         cursor: our log up to this position has been sent, or need not be.
+        looked: our log up to this position has been looked through; after `cursor`, some of it was left to others.
+        mark: a log position, and what we held there: when the peer holds that, too, the cursor moves there.
         reading: whether a page is being read for it.
         floor: what it holds only in states.
         behind_floor: it lacks operations that we no longer have: a snapshot must come first.
@@ -39,8 +41,11 @@ class Link:
         told_changes: which changes of the members' rows it was told.
         ages_told: the member at which the next heartbeat goes on to tell ages.
         gossiped_at: when it was last told anything by gossip.
+        told_all_at: since when nothing was told again that did not change.
         told_rest: the floor, fences and neighbours that it was told.
         stale: we did not take something that it sent.
+        wanted: how often we did not: what belongs to an earlier beginning is not taken, either.
+        beginning: how often it did not take something that we sent.
         fetching: something of a snapshot is being read for it.
     """
 
@@ -50,6 +55,8 @@ class Link:
     said: VersionVector = NOTHING_SEEN
     have: VersionVector = NOTHING_SEEN
     cursor: int = 0
+    looked: int = 0
+    mark: tuple[int, VersionVector] = (0, NOTHING_SEEN)
     reading: bool = False
     floor: VersionVector = NOTHING_SEEN
     behind_floor: bool = False
@@ -61,8 +68,11 @@ class Link:
     told_changes: int = 0
     ages_told: int = 0
     gossiped_at: float = -1.0
+    told_all_at: float | None = None
     told_rest: object = None
     stale: bool = False
+    wanted: int = 0
+    beginning: int = 0
     fetching: bool = False
     _on_the_way: deque[Batch] = field(default_factory=deque)
     byte_count: int = 0
@@ -72,6 +82,8 @@ class Link:
         self.epoch = epoch
         self.have = vector
         self.cursor = 0
+        self.looked = 0
+        self.mark = (0, NOTHING_SEEN)
         self.reading = False
         self.passed_over = False
         self.behind_since = None
@@ -86,6 +98,20 @@ class Link:
         self.have = self.have.merge(vector)
         while self._on_the_way and vector.descends(self._on_the_way[0].vector):
             self.byte_count -= self._on_the_way.popleft().byte_count
+
+    def miss(self) -> None:
+        """Note that we did not take something: nothing more is taken until the peer has begun again."""
+        self.stale = True
+        self.wanted += 1
+
+    def move(self, head: int, vector: VersionVector) -> None:
+        """Move the cursor as far as the peer holds our log, which ends at `head` and contains `vector`."""
+        if self.have.descends(vector):
+            self.cursor = self.looked = head
+            self.mark = (head, vector)
+        elif self.have.descends(self.mark[1]):
+            self.cursor = max(self.cursor, self.mark[0])
+            self.mark = (head, vector)
 
     def has(self, log_id: str, number: int) -> None:
         """Note that the peer has an entry: it sent it."""

@@ -104,7 +104,7 @@ class Members:
         known = member.row
         if known is not None:
             if (row.incarnation, row.sequence) == (known.incarnation, known.sequence):
-                return False
+                return self.acknowledge(row.replica_id, row.vector)  # it may have acknowledged more since it said so
             if not direct and (row.incarnation, row.sequence) < (known.incarnation, known.sequence):
                 return False
         member.row = row
@@ -113,8 +113,8 @@ class Members:
             self._change(member)
         return True
 
-    def acknowledge(self, replica_id: str, vector: VersionVector) -> None:
-        """Add to what a member holds, by its own word."""
+    def acknowledge(self, replica_id: str, vector: VersionVector) -> bool:
+        """Add to what a member holds, by its own word; say whether that was news."""
         member = self._members[replica_id]
         row = member.row
         if row is not None and not row.vector.descends(vector):
@@ -123,6 +123,8 @@ class Members:
                 row.replica_id, row.incarnation, row.sequence, row.log_id, merged, row.age_seconds, row.address
             )
             self._change(member)
+            return True
+        return False
 
     def changed_since(self, changes: int) -> list[Member]:
         """Return the members whose rows have changed since so many changes, the oldest change first."""

@@ -54,7 +54,8 @@ class Digest(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
         rows: rows of members that the receiver is not connected with, as far as they changed; bounded in number.
         fences: all removed replicas.
         neighbours: the members with which the sender is connected; what they have, it need not be told by others.
-        again: something sent was not taken (a gap, a failed disk): begin again at this vector.
+        beginning: how often something sent on this connection was not taken (a gap, a failed disk): if that is more
+            than before, begin again at this vector.
         asks: an answer by a digest is wished for.
     """
 
@@ -63,7 +64,7 @@ class Digest(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
     rows: tuple[Row, ...] = ()
     fences: tuple[Fence, ...] = ()
     neighbours: tuple[str, ...] = ()
-    again: bool = False
+    beginning: int = 0
     asks: bool = False
 
 
@@ -86,9 +87,16 @@ class Acknowledgement(msgspec.Struct, frozen=True, array_like=True, forbid_unkno
 
 
 class Entries(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="entries"):
-    """Log entries, each the next of its log for the receiver."""
+    """Log entries, each the next of its log for the receiver, and with everything before that the receiver lacks.
+
+    Attributes:
+        entries: the entries.
+        beginning: the highest that the receiver's digests have named. What belongs to an earlier one is not taken: its
+            past may be in what was not taken.
+    """
 
     entries: tuple[LogEntry, ...]
+    beginning: int = 0
 
 
 class Cursor(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):

@@ -12,6 +12,10 @@ from crdts.version_vector import NOTHING_SEEN
 from replication.core.agreement import Replicas
 
 
+QUESTIONS_MAX = 8
+"""How many questions of one inquiry may still be answered."""
+
+
 def required(replicas: Replicas, members: int) -> int:
     """Return how many replicas are meant, out of a cluster of so many, this one included.
 
@@ -46,16 +50,22 @@ class Inquiry:
         replicas: how many, this one included.
         answered: who answered.
         target: what they held together.
+        asked_at: when it was asked last.
     """
 
     token: Hashable
     replicas: Replicas
     answered: set[str] = field(default_factory=set)
     target: VersionVector = NOTHING_SEEN
+    asked_at: float = 0.0
 
 
 class Quorums:
-    """All that somebody waits for."""
+    """All that somebody waits for.
+
+    Attributes:
+        inquiries: by the numbers of the questions that were asked for them; an answer to any of them counts.
+    """
 
     def __init__(self) -> None:
         self._waits: dict[str, dict[Hashable, Wait]] = {}
@@ -95,13 +105,20 @@ class Quorums:
 
     def answered(self, held: VersionVector, members: int) -> list[Hashable]:
         """Return and forget the inquiries that are over: enough have answered, and we hold what they held."""
-        tokens = []
+        tokens: dict[Hashable, None] = {}
         for number, inquiry in list(self.inquiries.items()):
             enough = len(inquiry.answered) + 1 >= required(inquiry.replicas, members)
             if enough and held.descends(inquiry.target):
                 del self.inquiries[number]
-                tokens.append(inquiry.token)
-        return tokens
+                tokens[inquiry.token] = None
+        return list(tokens)
+
+    def ask(self, number: int, inquiry: Inquiry) -> None:
+        """Note that a question was asked for an inquiry; of many that were, the first is forgotten."""
+        numbers = [earlier for earlier, other in self.inquiries.items() if other is inquiry]
+        if len(numbers) >= QUESTIONS_MAX:
+            del self.inquiries[numbers[0]]
+        self.inquiries[number] = inquiry
 
     @property
     def logs(self) -> list[str]:

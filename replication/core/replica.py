@@ -40,7 +40,7 @@ from calliope.stores.replica_store import LogPage, StoredState
 from calliope.stores.versioned import LogEntry, Versioned, replica_of
 from crdts import VersionVector
 from replication.core.agreement import Replicas
-from replication.core.bootstrap import Bootstrap
+from replication.core.bootstrap import Bootstrap, decode_progress
 from replication.core.effects import (
     Agreed,
     Append,
@@ -164,11 +164,13 @@ class ReplicaCore:
         self._checksums: OrderedDict[tuple[str, int], int] = OrderedDict()
         self._bootstrap: Bootstrap | None = None
         self._snapshots: dict[str, VersionVector] = {}
+        self._is_whole = True  # what is in states is in our vector; not so while a snapshot is being taken over
         self._fingerprint: tuple[VersionVector, int] | None = None
         self._rows_changed = True
         self.next_tick = now
         self._members = Members(replica_id, self._settings)
         self._incarnation, members, fences, self._progress = _recalled(facts)
+        self._is_whole = self._progress is None
         for member_id, address_of in members.items():
             self._members.admit(member_id, now, address_of)
         for fenced_id, fence in fences.items():
@@ -240,20 +242,22 @@ class ReplicaCore:
         effects = Effects()
         if not entries:
             return effects
-        grown = dict(self.vector.items())
+        grown, before = dict(self.vector.items()), self._head
         for position, entry in entries:
             self._head = position
             grown[entry.log_id] = max(entry.number, grown.get(entry.log_id, 0))
             self._promised[entry.log_id] = max(entry.number, self._promised.get(entry.log_id, 0))
             self._know(entry)
-        logs = {entry.log_id for _, entry in entries}
+        logs = list(dict.fromkeys([entry.log_id for _, entry in entries]))  # in an order that is always the same
         self._hold(VersionVector.wrap(grown))
-        for replica_id in self._members.fences.keys() & {replica_of(log) for log in logs}:
+        for replica_id in [replica_of(log) for log in logs if replica_of(log) in self._members.fences]:
             self._fence(Fence(replica_id, VersionVector()), effects)  # it was on its way to the disk
         sources = self._sources_of(entries)
         for link in self._links.values():
             if link.peer in sources:
                 self._acknowledge(link, effects)
+            if link.looked == before and self._is_left_to_others(link, entries):
+                link.looked = self._head
             self._feed(link, effects)
         self._announce_agreed(logs, effects)
         return effects
@@ -279,7 +283,7 @@ class ReplicaCore:
             self._waiting_bytes -= sum([len(entry.body) for entry in persist.entries])
             self._promised = dict(self.vector.items())
             for link in self._links.values():
-                link.stale = True
+                link.miss()
         if isinstance(persist, (Receive, MergeStates, Install)) and self._bootstrap is not None:
             self._bootstrap = None
         return effects
@@ -296,14 +300,17 @@ class ReplicaCore:
         effects = Effects()
         self._bootstrap = None
         self._progress = None
+        self._is_whole = True
         effects.persist.append(Remember("bootstrap", None))
         self._floor = self._floor.merge(install.vector)
         self._hold(self.vector.merge(install.vector))
         for log_id, number in self.vector.items():
             self._promised[log_id] = max(number, self._promised.get(log_id, 0))
         for link in self._links.values():
+            link.miss()
             link.stale = False
-            effects.send.append(Send(link.peer, self._digest(link, now, again=True)))
+            link.behind_floor = not link.said.descends(self._floor)
+            effects.send.append(Send(link.peer, self._digest(link, now)))
         self._announce_agreed(self._quorums.logs, effects)
         return effects
 
@@ -317,11 +324,13 @@ class ReplicaCore:
         if read.peer in self._snapshots and link.fetching:
             self._send_events(link, read, page, effects)
             return effects
-        link.cursor = max(link.cursor, page.through)
-        chosen = self._chosen(link, page)
+        link.looked = max(link.looked, page.through)
+        chosen, complete = self._chosen(link, page)
+        if complete:
+            link.cursor = max(link.cursor, page.through)
         if chosen:
             link.send(chosen, now)
-            effects.send.append(Send(link.peer, Entries(tuple(chosen))))
+            effects.send.append(Send(link.peer, Entries(tuple(chosen), link.beginning)))
         self._feed(link, effects)
         return effects
 
@@ -343,6 +352,8 @@ class ReplicaCore:
     def compacted(self, floor: VersionVector) -> None:
         """Operations up to a floor are no longer in our log."""
         self._floor = floor
+        for link in self._links.values():
+            link.behind_floor = not link.said.descends(floor)
 
     def wait_for(self, now: float, token: Hashable, log_id: str, number: int, replicas: Replicas) -> Effects:
         """Announce `Agreed(token)` when so many replicas hold an entry.
@@ -364,7 +375,7 @@ class ReplicaCore:
         """
         required(replicas, 1)
         effects = Effects()
-        self._pose(Inquiry(token, replicas, target=self.vector), effects)
+        self._pose(now, Inquiry(token, replicas, target=self.vector), effects)
         self._announce_answered(effects)
         return effects
 
@@ -453,14 +464,15 @@ class ReplicaCore:
 
     def _ask_again(self, now: float, effects: Effects) -> None:
         """Ask those questions anew that are not answered yet: an answer may be lost, a peer may be new."""
-        for number, inquiry in list(self._quorums.inquiries.items()):
-            if self._is_short(inquiry):
-                del self._quorums.inquiries[number]
-                self._pose(inquiry, effects)
+        for inquiry in list(self._quorums.inquiries.values()):
+            is_overdue = now - inquiry.asked_at > self._settings.resend_after_seconds
+            if is_overdue and self._is_short(inquiry):
+                self._pose(now, inquiry, effects)
 
-    def _pose(self, inquiry: Inquiry, effects: Effects) -> None:
+    def _pose(self, now: float, inquiry: Inquiry, effects: Effects) -> None:
         self._questions += 1
-        self._quorums.inquiries[self._questions] = inquiry
+        inquiry.asked_at = now
+        self._quorums.ask(self._questions, inquiry)
         question = Question(self.replica_id, self._questions, self.vector)
         effects.send += [Send(peer, question) for peer in self._links]
 
@@ -476,8 +488,9 @@ class ReplicaCore:
             return
         self._members.say(row, now, direct=True)
         self._rows_changed = True
-        if not link.ready or digest.again:
+        if not link.ready or digest.beginning > link.beginning:
             link.said = row.vector
+            link.beginning = digest.beginning
             self._begin(link)
         link.ready = True
         link.hold(row.vector)
@@ -517,6 +530,10 @@ class ReplicaCore:
 
     def _on_entries(self, now: float, link: Link, message: Entries, effects: Effects) -> None:
         taken: list[LogEntry] = []
+        if message.beginning < link.wanted:
+            if not self._settings.ordered and not link.stale:
+                effects.send.append(Send(link.peer, self._digest(link, now)))  # the one that asked for it may be lost
+            return
         for entry in message.entries:
             problem = self._problem(entry)
             if problem:
@@ -530,7 +547,7 @@ class ReplicaCore:
                 self._miss(now, link, entry, effects)
                 break
             if self._waiting_bytes > self._settings.incoming_bytes:
-                link.stale = True
+                link.miss()
                 break
             self._promised[entry.log_id] = entry.number
             self._waiting_bytes += len(entry.body)
@@ -618,11 +635,11 @@ class ReplicaCore:
         bootstrap.cut = chunk.cut
         bootstrap.following = chunk.following
         bootstrap.storing = True
+        self._is_whole = False
+        self._progress = bootstrap.progress(bootstrap.cursor, chunk.cut)
+        effects.persist.append(Remember("bootstrap", self._progress))
         if chunk.states:
             effects.persist.append(MergeStates(link.peer, chunk.states))
-        if chunk.following is not None:
-            self._progress = bootstrap.progress(chunk.following, chunk.cut)
-            effects.persist.append(Remember("bootstrap", self._progress))
         if chunk.entries:
             self._waiting_bytes += sum([len(entry.body) for entry in chunk.entries])
             effects.persist.append(Receive(link.peer, chunk.entries, chunk.cut))
@@ -653,6 +670,8 @@ class ReplicaCore:
         for link in self._links.values():
             self._want_snapshot(now, link, effects)
         bootstrap = self._bootstrap
+        if bootstrap is None and self._progress is not None:
+            self._forget_progress(effects)
         if bootstrap is None or bootstrap.storing:
             return
         if now - bootstrap.asked_at > self._settings.resend_after_seconds:
@@ -662,6 +681,13 @@ class ReplicaCore:
             else:
                 self._bootstrap = None
 
+    def _forget_progress(self, effects: Effects) -> None:
+        """Forget a snapshot that was not taken over to its end, once its cut has come in another way."""
+        if self._progress is not None and self.vector.descends(VersionVector(decode_progress(self._progress).cut)):
+            self._progress = None
+            self._is_whole = True
+            effects.persist.append(Remember("bootstrap", None))
+
     # Handing on ----------------------------------------------------------------
 
     def _feed(self, link: Link, effects: Effects) -> None:
@@ -670,30 +696,56 @@ class ReplicaCore:
         room = settings.window_bytes - link.byte_count
         if not link.ready or link.reading or link.fetching or link.behind_floor or room <= 0:
             return
-        if link.cursor >= self._head or self.is_removed:
+        if self.is_removed or not self._is_whole:
             return
-        if link.have.descends(self.vector):
-            link.cursor = self._head
+        if link.byte_count and not settings.ordered:  # if it is lost, what follows must not be taken without it
+            return
+        link.move(self._head, self.vector)
+        if link.looked >= self._head:
             return
         link.reading = True
         effects.read.append(Read(link.peer, link.have, link.cursor, min(settings.batch_bytes, room), link.epoch))
 
-    def _chosen(self, link: Link, page: LogPage) -> list[LogEntry]:
-        """Return what a peer needs of a page: each entry the next of its log for it, and not left to a nearer one."""
+    def _chosen(self, link: Link, page: LogPage) -> tuple[list[LogEntry], bool]:
+        """Return what is to be sent of a page, and whether that is all of it that the peer lacks.
+
+        Each entry follows its past. So only what comes after everything that must be sent is left to nearer ones.
+        """
         have = dict(link.have.items())
-        chosen = []
+        chosen: list[LogEntry] = []
+        count, complete = 0, True
         for entry in page.entries:
-            if entry.number != have.get(entry.log_id, 0) + 1:
-                link.passed_over = link.passed_over or entry.number > have.get(entry.log_id, 0)
-                continue
-            if not link.eager and self._is_nearer(replica_of(entry.log_id), link):
-                link.passed_over = True
-                continue
-            have[entry.log_id] = entry.number
-            chosen.append(entry)
+            following = have.get(entry.log_id, 0) + 1
+            if entry.number > following:  # what lies between is only in states
+                complete = False
+                break
+            if entry.number == following:
+                have[entry.log_id] = entry.number
+                chosen.append(entry)
+                if not self._is_left(link, entry):
+                    count = len(chosen)
+        if not page.complete:
+            count = len(chosen)
+        if count < len(chosen):
+            complete = False
+            del chosen[count:]
+        link.passed_over = link.passed_over or not complete
         if chosen:
+            have = dict(link.have.items())
+            have.update((entry.log_id, entry.number) for entry in chosen)
             link.have = VersionVector.wrap(have)
-        return chosen
+        return chosen, complete
+
+    def _is_left_to_others(self, link: Link, entries: Sequence[tuple[int, LogEntry]]) -> bool:
+        """Say whether a peer needs none of some entries from us now."""
+        lacking = [entry for _, entry in entries if entry.number > link.have[entry.log_id]]
+        if not all(self._is_left(link, entry) for entry in lacking):
+            return False
+        link.passed_over = link.passed_over or bool(lacking)
+        return True
+
+    def _is_left(self, link: Link, entry: LogEntry) -> bool:
+        return not link.eager and self._is_nearer(replica_of(entry.log_id), link)
 
     def _is_nearer(self, writer: str, link: Link) -> bool:
         """Say whether the writer of an entry, alive, is connected with a peer, and sends it itself."""
@@ -706,9 +758,11 @@ class ReplicaCore:
         """Begin again where something sent, or left to others, has not arrived for a while."""
         if not link.ready:
             return
+        if not self._settings.ordered:
+            self._tell_again(link, now)
         if link.stale and self._waiting_bytes == 0:
             link.stale = False
-            effects.send.append(Send(link.peer, self._digest(link, now, again=True)))
+            effects.send.append(Send(link.peer, self._digest(link, now)))
         if link.said.descends(self.vector):
             link.behind_since = None
             link.eager = False
@@ -724,6 +778,13 @@ class ReplicaCore:
             link.eager = True
             self._begin(link)
             self._feed(link, effects)
+
+    def _tell_again(self, link: Link, now: float) -> None:
+        """Tell everything again from time to time: what was told may have been lost."""
+        if link.told_all_at is None or now - link.told_all_at > self._settings.resend_after_seconds:
+            link.told_all_at = now
+            link.told_changes = 0
+            link.told_rest = None
 
     def _begin(self, link: Link) -> None:
         """Begin again with what a peer has said that it holds."""
@@ -754,9 +815,7 @@ class ReplicaCore:
 
     # Digests ----------------------------------------------------------------
 
-    def _digest(
-        self, link: Link, now: float, rows: Sequence[Row] | None = None, *, again: bool = False, asks: bool = False
-    ) -> Digest:
+    def _digest(self, link: Link, now: float, rows: Sequence[Row] | None = None, *, asks: bool = False) -> Digest:
         """Return all that is new to a peer, and note that it was told."""
         self._sequence += 1
         link.told_vector = self.vector
@@ -764,7 +823,7 @@ class ReplicaCore:
         link.told_rest = self._rest()
         fences = tuple([Fence(*item) for item in sorted(self._members.fences.items())])
         own = Row(self.replica_id, self._incarnation, self._sequence, self.log_id, self.vector, 0.0, self.address)
-        return Digest(own, self._floor, tuple(rows), fences, self._neighbours, again, asks)
+        return Digest(own, self._floor, tuple(rows), fences, self._neighbours, link.wanted, asks)
 
     def _gossip(self, link: Link, now: float, effects: Effects) -> None:
         rows = self._news(link, now)
@@ -854,9 +913,11 @@ class ReplicaCore:
         """An entry is not the next of its log, or lies behind a fence."""
         fenced = self._members.is_fenced(entry.log_id, entry.number)
         if not self._settings.ordered and not fenced:
-            effects.send.append(Send(link.peer, self._digest(link, now, again=True)))
+            link.miss()
+            link.stale = False
+            effects.send.append(Send(link.peer, self._digest(link, now)))
         elif fenced or link.stale or self._bootstrap is not None:
-            link.stale = True
+            link.miss()
         else:
             promised = self._promised.get(entry.log_id, 0)
             self._refuse(link, f"sent {entry.log_id}:{entry.number} where {promised + 1} was next", effects)

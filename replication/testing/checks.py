@@ -116,6 +116,11 @@ class Checks:
         self.waiting: dict[tuple[str, Hashable], Wait | Asked] = {}
         self.agreements = 0
 
+    @property
+    def has_gone_back(self) -> bool:
+        """Whether any disk was restored."""
+        return any(known.went_back for known in self._known.values())
+
     def fail(self, problem: str) -> None:
         """End the simulation.
 
@@ -279,7 +284,7 @@ class Checks:
             vector = replica.running.vector
             nothing = VersionVector()
             known = [name for name in self._replicas if vector.descends(waited.held.get(name, nothing))]
-            if len(known) < waited.count and not self.removed and not any(known.went_back for known in self._known.values()):
+            if len(known) < waited.count and not self.removed and not self.has_gone_back:
                 self.fail(f"{replica.replica_id} has read at {waited.count} replicas, and holds what {known} held")
 
     def stable(self, replica: Checked, vector: VersionVector) -> None:

@@ -199,6 +199,7 @@ class Schedule:
         simulation.network.heal()
         for replica in simulation.replicas.values():
             replica.disk.is_full = False
+            replica.commit_seconds = self.plan.commit_seconds
             if not replica.is_up and replica.replica_id not in simulation.checks.removed:
                 simulation.start(replica.replica_id)
         while self._late:
@@ -223,6 +224,9 @@ class Schedule:
         return all(replica.is_idle for replica in self.simulation.up) and not self._unanswered()
 
     def _unanswered(self) -> str:
+        """Say who waits in vain. What was lost with a disk that went back may be waited for in vain."""
+        if self.simulation.checks.has_gone_back:
+            return ""
         for replica in self.simulation.up:
             if replica.waiting and replica.replica_id not in self.simulation.checks.removed:
                 return f"{replica.replica_id} still waits for {sorted(map(str, replica.waiting))}"

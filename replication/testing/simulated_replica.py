@@ -349,9 +349,7 @@ class SimulatedReplica:
             self.do(self.running.loaded(self.now, read, self.disk.page(read)))
         else:
             page = self.disk.values.page(read.after_key)
-            self.do(
-                self.running.states_loaded(self.now, read, page.states, page.after_key, complete=page.complete)
-            )
+            self.do(self.running.states_loaded(self.now, read, page.states, page.after_key, complete=page.complete))
 
 
 def _byte_count(persist: Persist) -> int:

@@ -77,9 +77,7 @@ class Simulation:
         self.replicas: dict[str, SimulatedReplica] = {}
         self.redials = True
         self._edges = list(edges)
-        self._around = Surroundings(
-            self.time, self.random, self.network, self.checks, settings, core_type, expected
-        )
+        self._around = Surroundings(self.time, self.random, self.network, self.checks, settings, core_type, expected)
         self._disk_type = disk_type
         self._make_values = make_values
         self._commit_seconds = commit_seconds

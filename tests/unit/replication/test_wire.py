@@ -29,7 +29,7 @@ CHANGE = Versioned("cart", BERLIN, 1, {}, 1_700_000_000_000_000, None, (), {}, (
 ENTRY = log_entry(BERLIN, 8, "operations", [CHANGE])
 
 MESSAGES: dict[str, Message] = {
-    "digest": Digest(ROW, VECTOR, (ROW, ROW), (Fence("rome", VECTOR),), ("päris",), True, True),
+    "digest": Digest(ROW, VECTOR, (ROW, ROW), (Fence("rome", VECTOR),), ("päris",), 3, True),
     "smallest digest": Digest(ROW, VersionVector()),
     "heartbeat": Heartbeat(2**32 - 1, (("päris", 1.5),)),
     "acknowledgement": Acknowledgement(VECTOR),

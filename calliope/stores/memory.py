@@ -19,7 +19,7 @@ from calliope.stores.record import NewEvent, Selection, StoredRecord, StreamKind
 from calliope.stores.replica_store import Appended, LogPage, StoredState, Writing
 from calliope.stores.stream_versions import StreamVersions, appended_before, new_events, unobserved
 from calliope.stores.tail import Tail
-from calliope.stores.versioned import EntryGathering, LogEntry, Versioned
+from calliope.stores.versioned import EntryGathering, LogEntry, Versioned, encode_change
 from crdts import VersionVector
 from crdts.version_vector import NOTHING_SEEN
 
@@ -102,7 +102,7 @@ class MemoryStore:
         records = self._keep_change(change)
         versions.note(change, writing.token)
         gathering = EntryGathering(self.log_id, self.vector[self.log_id])
-        gathering.add("events", [change])
+        gathering.add("events", [encode_change(change)])
         self._log.add(gathering.entries())
         self.tail.publish(records)
         return news.reply(records)
@@ -123,8 +123,9 @@ class MemoryStore:
         self._check_open()
         if not changes or not self.log_id:
             raise ValueError("there are no operations" if self.log_id else "no log was ever used")
+        encoded = list(map(encode_change, changes))
         gathering = self._gathering = self._gathering or _Gathering()
-        gathering.requests.append(changes)
+        gathering.requests.append(encoded)
         place = len(gathering.requests) - 1
         await cancel_shielded_checkpoint()
         self._finish_gathering()
@@ -324,13 +325,13 @@ class _Gathering:
     """The operations of those who call at once.
 
     Attributes:
-        requests: the changes of each.
+        requests: the changes of each, encoded.
         log_id: the log that they were written to.
         numbers: the number of the last entry of each.
     """
 
     def __init__(self) -> None:
-        self.requests: list[Sequence[Versioned]] = []
+        self.requests: list[list[bytes]] = []
         self.log_id = ""
         self.numbers: list[int] = []
 

@@ -34,7 +34,7 @@ from calliope.stores.sqlite_reader import SqliteReader, snapshot_checksum
 from calliope.stores.sqlite_readers import SqliteReaders
 from calliope.stores.sqlite_writer import Advance, Receive, ReplicatedAppend, Request, SqliteWriter
 from calliope.stores.tail import Tail
-from calliope.stores.versioned import LogEntry, Versioned
+from calliope.stores.versioned import LogEntry, Versioned, encode_change
 from crdts import VersionVector
 from crdts.version_vector import NOTHING_SEEN
 
@@ -149,7 +149,8 @@ class SqliteStore:
 
     async def append_operations(self, changes: Sequence[Versioned]) -> tuple[str, int]:
         """Write operations durably; see `ReplicaStore.append_operations`."""
-        return cast(tuple[str, int], await self._write(LogWrite(lambda log: log.add_operations(changes))))
+        encoded = list(map(encode_change, changes))
+        return cast(tuple[str, int], await self._write(LogWrite(lambda log: log.add_operations(encoded))))
 
     async def receive(self, entries: Sequence[LogEntry], *, snapshot: VersionVector | None = None) -> None:
         """Store other replicas' entries durably; see `ReplicaStore.receive`."""

@@ -22,7 +22,7 @@ import apsw
 from calliope.errors import ForkedLogError
 from calliope.stores.log_state import LogState, check_forgettable, check_next
 from calliope.stores.replica_store import StoredState
-from calliope.stores.versioned import EntryGathering, EntryKind, LogEntry, Versioned
+from calliope.stores.versioned import EntryGathering, EntryKind, LogEntry
 from crdts import VersionVector
 
 LOG_TABLES = """
@@ -105,14 +105,14 @@ class LogBatch:
         self._number_of(log_id)
         self.state = self.state.using(log_id)
 
-    def add_changes(self, kind: EntryKind, changes: Sequence[Versioned]) -> int:
-        """Add what is written here; return the number of the entry that the last change is in."""
+    def add_changes(self, kind: EntryKind, changes: Sequence[bytes]) -> int:
+        """Add what is written here, encoded; return the number of the entry that the last change is in."""
         if self._gathering is None:
             self._gathering = EntryGathering(self.state.log_id, self.state.vector[self.state.log_id])
         return self._gathering.add(kind, changes)
 
-    def add_operations(self, changes: Sequence[Versioned]) -> tuple[str, int]:
-        """Add operations; see `ReplicaStore.append_operations`."""
+    def add_operations(self, changes: Sequence[bytes]) -> tuple[str, int]:
+        """Add operations, encoded; see `ReplicaStore.append_operations`."""
         if not changes or not self.state.log_id:
             raise ValueError("there are no operations" if self.state.log_id else "no log was ever used")
         return self.state.log_id, self.add_changes("operations", changes)

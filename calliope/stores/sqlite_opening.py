@@ -88,7 +88,7 @@ def _check_acknowledged(path: Path, marked: Marked, held: Marked) -> None:
     if held.position < marked.position:
         what = f"ends at position {held.position}, but {marked.position} was acknowledged"
     elif held.other_writes < marked.other_writes:
-        what = f"holds {held.other_writes} changes of snapshots, but {marked.other_writes} were acknowledged"
+        what = f"holds {held.other_writes} changes other than events, but {marked.other_writes} were acknowledged"
     elif held.log_salts == marked.log_salts != NO_SALTS and held.log_frames < marked.log_frames:
         what = f"has a log of {held.log_frames} frames, but {marked.log_frames} were acknowledged"
     else:

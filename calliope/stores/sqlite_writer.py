@@ -48,7 +48,7 @@ from calliope.stores.stream_versions import (
     new_events,
     unobserved,
 )
-from calliope.stores.versioned import LogEntry, Versioned
+from calliope.stores.versioned import LogEntry, Versioned, encode_change
 from crdts import VersionVector
 
 STREAMS_REMEMBERED_MAX = 65_536
@@ -365,7 +365,7 @@ class SqliteWriter:
         records = self._staged_change(change, stream, staged, writing.token)
         if not staged.log.state.log_id:
             staged.log.use(new_log_id(writing.replica_id))
-        staged.log.add_changes("events", [change])
+        staged.log.add_changes("events", [encode_change(change)])
         return news.reply(records)
 
     def _stage_received(self, received: Receive, staged: "_Staged") -> None:

@@ -130,10 +130,9 @@ class EntryGathering:
         self._changes: list[bytes] = []
         self._byte_count = 0
 
-    def add(self, kind: EntryKind, changes: Sequence[Versioned]) -> int:
-        """Add changes; return the number of the entry that the last of them is in."""
-        for change in changes:
-            encoded = encode_change(change)
+    def add(self, kind: EntryKind, changes: Sequence[bytes]) -> int:
+        """Add changes, each encoded; return the number of the entry that the last of them is in."""
+        for encoded in changes:
             if self._changes and (kind != self._kind or self._byte_count + len(encoded) > ENTRY_BYTES_TARGET):
                 self._finish()
             if not self._changes:

@@ -59,8 +59,8 @@ def test_every_error_has_the_root_and_is_in_the_tree_at_the_head_of_the_module()
                 "the journal is damaged: record at position 7: does not match its checksum",
                 "the journal is damaged: number 7 is missing",
                 (
-                    "another handle has written to stream 'order-17' as replica 'berlin' since this one did; nothing was"
-                    " written: give each live handle a replica id of its own"
+                    "another handle has written to stream 'order-17' as replica 'berlin' since this one did;"
+                    " nothing was written: give each live handle a replica id of its own"
                 ),
                 "entry 7 of log 'berlin~1' does not follow what is held: the next is 3; nothing was written",
                 "entry 7 of log 'berlin~1' is held already, with other content; nothing was written",

@@ -11,6 +11,7 @@ from calliope.stores.versioned import (
     LogEntry,
     Versioned,
     checksum_of,
+    encode_change,
     log_entry,
     replica_of,
 )
@@ -18,6 +19,10 @@ from calliope.stores.versioned import (
 
 def change(counter: int, size: int = 1) -> Versioned:
     return Versioned("key", "berlin~1", counter, {"a": 1}, 7, None, ("t",), {"m": [1]}, (Item("T", 1, bytes(size)),))
+
+
+def encoded(*changes: Versioned) -> list[bytes]:
+    return list(map(encode_change, changes))
 
 
 @pytest.mark.parametrize("count", [0, 1, 15, 16, 17, 65_535, 65_536])
@@ -46,10 +51,10 @@ def test_an_entry_is_whole_if_nothing_of_it_was_changed():
 def test_changes_are_gathered_by_kind_in_order():
     gathering = EntryGathering("berlin~1", 4)
     numbers = [
-        gathering.add("operations", [change(1)]),
-        gathering.add("operations", [change(2)]),
-        gathering.add("events", [change(3)]),
-        gathering.add("operations", [change(4), change(5)]),
+        gathering.add("operations", encoded(change(1))),
+        gathering.add("operations", encoded(change(2))),
+        gathering.add("events", encoded(change(3))),
+        gathering.add("operations", encoded(change(4), change(5))),
     ]
     assert numbers == [5, 5, 6, 7]
     entries = gathering.entries()
@@ -60,12 +65,12 @@ def test_changes_are_gathered_by_kind_in_order():
     ]
     assert all(entry.is_whole for entry in entries)
     assert gathering.entries() == []
-    assert gathering.add("operations", [change(6)]) == 8
+    assert gathering.add("operations", encoded(change(6))) == 8
 
 
 def test_a_large_change_makes_an_entry_of_its_own():
     gathering = EntryGathering("berlin~1", 0)
-    gathering.add("operations", [change(1), change(2, 2 * ENTRY_BYTES_TARGET), change(3), change(4)])
+    gathering.add("operations", encoded(change(1), change(2, 2 * ENTRY_BYTES_TARGET), change(3), change(4)))
     assert [[c.counter for c in entry.changes] for entry in gathering.entries()] == [[1], [2], [3, 4]]
 
 

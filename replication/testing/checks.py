@@ -62,13 +62,13 @@ class Wait(NamedTuple):
 
     log_id: str
     number: int
-    count: int
+    needed: int
 
 
 class Asked(NamedTuple):
     """Somebody waits for what so many replicas held at a moment."""
 
-    count: int
+    needed: int
     held: dict[str, VersionVector]
 
 
@@ -284,8 +284,8 @@ class Checks:
             vector = replica.running.vector
             nothing = VersionVector()
             known = [name for name in self._replicas if vector.descends(waited.held.get(name, nothing))]
-            if len(known) < waited.count and not self.removed and not self.has_gone_back:
-                self.fail(f"{replica.replica_id} has read at {waited.count} replicas, and holds what {known} held")
+            if len(known) < waited.needed and not self.removed and not self.has_gone_back:
+                self.fail(f"{replica.replica_id} has read at {waited.needed} replicas, and holds what {known} held")
 
     def stable(self, replica: Checked, vector: VersionVector) -> None:
         """A replica says that a version is stable."""
@@ -300,8 +300,8 @@ class Checks:
         claimed = replica.running.holders(wait.log_id, wait.number)
         if not claimed <= held:
             self.fail(f"{replica.replica_id} counts {sorted(claimed - held)} as holding {wait}, who never did")
-        if len(held) < wait.count and not self.removed:
-            self.fail(f"{replica.replica_id} says that {wait.count} replicas hold {wait}, but only {sorted(held)} do")
+        if len(held) < wait.needed and not self.removed:
+            self.fail(f"{replica.replica_id} says that {wait.needed} replicas hold {wait}, but only {sorted(held)} do")
 
     def _count(self, replica: Checked, replicas: Replicas) -> int:
         return required(replicas, replica.running.member_count)

@@ -4,8 +4,8 @@ What was sent over one connection never arrives over a later one. An *ordered* n
 and what it cannot deliver ends the connection. One that is not ordered loses, repeats and overtakes.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from random import Random
 from typing import Protocol
 
@@ -233,7 +233,7 @@ def topology(shape: str, names: list[str], random: Random) -> list[Pair]:
     Raises:
         ValueError: there is no such shape.
     """
-    along = list(zip(names, names[1:], strict=False))
+    along = list(pairwise(names))
     if shape == "mesh":
         return [(one, other) for place, one in enumerate(names) for other in names[place + 1 :]]
     if shape == "line":

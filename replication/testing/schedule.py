@@ -1,9 +1,9 @@
-"""Random schedules: what goes wrong is drawn from a seed, and everything is checked; then it heals, and must converge."""
+"""Random schedules: what goes wrong is drawn from a seed, and all is checked; then it heals, and must converge."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
-from typing import Literal
+from typing import ClassVar, Literal
 
 from replication.core.replica import ReplicaCore
 from replication.core.settings import Settings
@@ -210,7 +210,7 @@ class Schedule:
     def _converge(self) -> int:
         simulation = self.simulation
         interval = self.plan.settings.gossip_interval_seconds
-        for rounds in range(1, ROUNDS_MAX + 1):
+        for rounds in range(1, ROUNDS_MAX + 1):  # noqa: B007 - told below
             simulation.run_for(interval)
             if self._is_over() and not simulation.differences():
                 simulation.run_for(interval * QUIET_ROUNDS)
@@ -386,7 +386,7 @@ class Schedule:
         if remover is not None:
             self.simulation.remove(remover.replica_id, gone.replica_id)
 
-    _actions = {
+    _actions: ClassVar[dict[str, Callable[["Schedule"], None]]] = {
         "write": _write,
         "events": _write_events,
         "wait": _wait,

@@ -1,0 +1,1 @@
+"""The HTTP API of a node, for other processes and for `curl`."""

@@ -3,6 +3,7 @@
 import tracemalloc
 from random import Random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +19,7 @@ from replication.core.messages import (
     Entries,
     Fence,
     Heartbeat,
+    Message,
     Question,
     Row,
     SnapshotChunk,
@@ -52,12 +54,12 @@ messages = st.one_of(
         several(rows),
         several(st.builds(Fence, replica_ids, vectors)),
         several(replica_ids),
-        st.booleans(),
+        numbers,
         st.booleans(),
     ),
     st.builds(Heartbeat, numbers, several(st.tuples(replica_ids, ages))),
     st.builds(Acknowledgement, vectors),
-    st.builds(Entries, several(entries)),
+    st.builds(Entries, several(entries), numbers),
     st.builds(SnapshotRequest, cursors, st.none() | vectors),
     st.builds(SnapshotChunk, cursors, vectors, several(states), several(entries), st.none() | cursors),
     st.builds(Question, replica_ids, numbers, vectors),
@@ -74,13 +76,11 @@ def decodes_or_says_so(data: bytes) -> bool:
     return True
 
 
-@given(messages)
-def test_a_message_survives_the_wire(message):
+def check_it_survives(message: Message) -> None:
     assert decode(encode(message)) == message
 
 
-@given(messages, st.data())
-def test_a_mutated_message_is_legal_or_malformed(message, data):
+def check_mutated(message: Message, data: st.DataObject) -> None:
     mutated = bytearray(encode(message))
     for _ in range(data.draw(st.integers(1, 4))):
         place = data.draw(st.integers(0, len(mutated) - 1))
@@ -88,10 +88,36 @@ def test_a_mutated_message_is_legal_or_malformed(message, data):
     decodes_or_says_so(bytes(mutated))
 
 
+@given(messages)
+@settings(max_examples=30)
+def test_a_message_survives_the_wire(message):
+    check_it_survives(message)
+
+
+@given(messages, st.data())
+@settings(max_examples=30)
+def test_a_mutated_message_is_legal_or_malformed(message, data):
+    check_mutated(message, data)
+
+
 @given(st.binary(max_size=300))
-@settings(max_examples=300)
+@settings(max_examples=200)
 def test_random_bytes_are_malformed(data):
     decodes_or_says_so(bytes((wire.FORMAT,)) + data)
+
+
+@pytest.mark.soak
+@given(messages)
+@settings(max_examples=2_000)
+def test_many_messages_survive_the_wire(message):
+    check_it_survives(message)
+
+
+@pytest.mark.soak
+@given(messages, st.data())
+@settings(max_examples=2_000)
+def test_many_mutated_messages_are_legal_or_malformed(message, data):
+    check_mutated(message, data)
 
 
 def test_headers_that_claim_much_take_no_memory():
@@ -107,7 +133,7 @@ def test_headers_that_claim_much_take_no_memory():
     ]
     tracemalloc.start()
     try:
-        for _ in range(5_000):
+        for _ in range(2_000):
             tail = b"".join(random.choice([*headers, random.randbytes(3)]) for _ in range(random.randint(1, 40)))
             decodes_or_says_so(bytes((wire.FORMAT,)) + random.choice(beginnings) + tail)
         _, peak = tracemalloc.get_traced_memory()

@@ -1,0 +1,1 @@
+"""A shop of four parts over one journal: Sales, Invoicing, Shipping and Headquarters."""

@@ -168,17 +168,17 @@ class ReplicatedEventStream(Generic[E]):
         live = Source.from_inlet(lambda: LiveInlet(Reading(self._store, self._selection, after), self._records))
         return live.filter(self._is_conflict)
 
-    def observe(self, *records: RecordedEvent[Any]) -> None:
-        """Count events of this stream as observed.
+    def observe(self, *seen: RecordedEvent[Any] | VersionVector) -> None:
+        """Count events of this stream as observed: by their records, or all those that a version of it knows.
 
         Raises:
             ValueError: a record is of another stream; nothing was observed.
         """
-        for record in records:
-            if record.stream_id != self.stream_id:
+        for record in seen:
+            if isinstance(record, RecordedEvent) and record.stream_id != self.stream_id:
                 raise ValueError(f"{record!r} is not of stream {self.stream_id!r}")
-        for record in records:
-            self._observed.note(record.version)
+        for one in seen:
+            self._observed.note(one.version if isinstance(one, RecordedEvent) else one)
 
     async def version(self) -> VersionVector:
         """Return what the stream holds here: the counter of each writer's last event."""

@@ -13,7 +13,7 @@ counted and logged; it raises in no local caller.
 
 import logging
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
 
@@ -33,6 +33,7 @@ from calliope.stores.replica_store import LogPage, ReplicaStore
 from calliope.stores.versioned import LogEntry
 from crdts import MalformedOperationError, VersionVector
 from replication import wire
+from replication.complaints import Complaints
 from replication.core.agreement import Replicas
 from replication.core.effects import (
     Agreed,
@@ -80,7 +81,7 @@ class Engine:
         clock: a monotonic clock, in seconds.
 
     Attributes:
-        refusals: how many connections were ended, by reason.
+        complaints: what was wrong with peers whose connections were ended.
         sent_bytes: how many bytes of messages were sent.
     """
 
@@ -103,7 +104,7 @@ class Engine:
         self._changed = anyio.Event()
         self._compacting = False
         self._replicator: Replicator
-        self.refusals: Counter[str] = Counter()
+        self.complaints = Complaints(logger, clock)
         self.sent_bytes = 0
 
     # Running --------------------------------------------------------------------------------------------------
@@ -319,8 +320,7 @@ class Engine:
     def _refuse(self, refusal: Refuse) -> None:
         outbox = self._outboxes.get(refusal.peer)
         if outbox is not None:
-            self.refusals[refusal.reason] += 1
-            logger.warning("the connection to %s is closed: it %s", refusal.peer, refusal.reason)
+            self.complaints.add(refusal.peer, f"loses its connection: it {refusal.reason}")
             outbox.close(refusal.reason)
 
     def _announce(self, announcement: Announcement) -> None:

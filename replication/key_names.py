@@ -12,17 +12,17 @@ PAGE_KEYS = 1_000
 
 
 class KeyNames:
-    """Hands out the keys that begin with a prefix.
+    """Hands out the keys that begin with a prefix, those after one.
 
     Those that are there from the beginning to the end of the run are handed out once; those that come or go meanwhile
     may be among them or not. Memory is bounded by a page, and by the names of the keys that wait for a checkpoint.
     """
 
-    def __init__(self, store: ReplicaStore, keys: KeySpace, prefix: str) -> None:
+    def __init__(self, store: ReplicaStore, keys: KeySpace, prefix: str, after: str = "") -> None:
         self._store = store
         self._keys = keys
         self._prefix = prefix
-        self._after = ""
+        self._after = after
         self._behind: list[str] | None = None
         self._ended = False
 

@@ -96,6 +96,11 @@ class Links:
         return {replica_id: link.connection for replica_id, link in self._links.items()}
 
     @property
+    def refusals(self) -> int:
+        """How many peers were refused, or ended a connection by what they did."""
+        return self._complaints.count + self._transport.refusals
+
+    @property
     def addresses(self) -> tuple[str, ...]:
         """The addresses that are dialled; ours is forgotten once it is recognised."""
         return tuple(self._dialled)

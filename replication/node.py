@@ -86,6 +86,7 @@ class Node:
         self._listens = listens
         self._file = file
         self._engine: Engine
+        self._links: Links
         self._stack = AsyncExitStack()
         self._entered = False
 
@@ -187,7 +188,7 @@ class Node:
         )
         self._engine = Engine(core, store)
         self.replicator = Replicator(store, self._engine)
-        links = Links(self._transport, self.replica_id, self._engine.serve, addresses=self._peers)
+        self._links = links = Links(self._transport, self.replica_id, self._engine.serve, addresses=self._peers)
         tasks = await stack.enter_async_context(_cancelled_at_end())
         await tasks.start(self._engine.run, self.replicator)
         tasks.start_soon(self.replicator.run)
@@ -215,6 +216,11 @@ class Node:
     def sent_bytes(self) -> int:
         """How many bytes of messages were sent to peers, without what the transport adds."""
         return self._engine.sent_bytes
+
+    @property
+    def refusals(self) -> int:
+        """How many peers were refused, or lost their connection by what they sent or did not read."""
+        return self._engine.complaints.count + self._links.refusals
 
     async def remove(self, replica_id: str) -> None:
         """Remove a replica from the cluster for ever.

@@ -122,9 +122,15 @@ class Replicator:
         value: C = handed_out(shown, key)
         return value
 
-    async def find(self, key: str) -> Crdt | None:
-        """Return the value of a key, whatever its type; None if it is not there, or its type is not known here."""
+    async def find(self, key: str, replicas: Replicas = 1, timeout: float = 5.0) -> Crdt | None:
+        """Return the value of a key, whatever its type; None if it is not there, or its type is not known here.
+
+        Raises:
+            QuorumTimeoutError: too few replicas answered in time; see `get`.
+        """
         _check_key(key)
+        if checked_replicas(replicas) != 1:
+            await self._agreement.caught_up(replicas, timeout)
         await self._keys.reach()
         state = await self._keys.state(key)
         return await self._value_of(key) if state.is_listed else None
@@ -253,11 +259,17 @@ class Replicator:
                 await moved.wait()
             await self._keys.reach()
 
-    def keys(self, prefix: str = "") -> Source[str]:
-        """Yield the keys that exist and begin with a prefix, in the order of their code points."""
-        if prefix:
-            checked_text("prefix", prefix, STREAM_ID_BYTES_MAX)
-        return Source.from_inlet(lambda: KeyNames(self._store, self._keys, prefix))
+    def keys(self, prefix: str = "", after: str = "") -> Source[str]:
+        """Yield the keys that exist and begin with a prefix, in the order of their code points.
+
+        Args:
+            prefix: how they begin.
+            after: the key to begin after, whether it exists or not.
+        """
+        for name, text in (("prefix", prefix), ("after", after)):
+            if text:
+                checked_text(name, text, STREAM_ID_BYTES_MAX)
+        return Source.from_inlet(lambda: KeyNames(self._store, self._keys, prefix, after))
 
     def stable(self) -> VersionVector:
         """Return the stable version: what all replicas hold, as a vector of log ids."""
@@ -267,6 +279,11 @@ class Replicator:
     def quarantined(self) -> int:
         """How many changes by other replicas could not be read and were set aside."""
         return self._quarantine.count
+
+    @property
+    def cached_keys(self) -> int:
+        """How many keys are in memory."""
+        return len(self._keys.cache)
 
     # For the node.
 

@@ -125,6 +125,7 @@ class MemoryTransport:
         self.address = ""
         self.identity = identity
         self.own_address = own_address
+        self.refusals = 0
         self._network = network
         self._accept: Accept | None = None
         self._is_closed = False
@@ -140,7 +141,11 @@ class MemoryTransport:
         await anyio.lowlevel.checkpoint()
         if self._is_closed:
             raise ConnectionLostError("the transport is closed")
-        return self._network.connected(self, address)
+        try:
+            return self._network.connected(self, address)
+        except PeerRefusedError as error:
+            self.refusals += not error.is_ourselves
+            raise
 
     async def aclose(self) -> None:
         """End listening and close all connections."""

@@ -49,6 +49,11 @@ class Transport(Protocol):
 
     address: str
 
+    @property
+    def refusals(self) -> int:
+        """How many peers were refused, or did not keep to the protocol."""
+        ...
+
     async def start(self, accept: Accept) -> None:
         """Begin to listen; `accept` is run for each connection that others make, in a task of the transport's.
 

@@ -93,6 +93,11 @@ class WebSocketTransport:
         self._closed = False
         self.complaints = Complaints(_log, lambda: asyncio.get_running_loop().time())
 
+    @property
+    def refusals(self) -> int:
+        """How many peers were refused; see the protocol."""
+        return self.complaints.count
+
     async def start(self, accept: Accept) -> None:
         """Begin to listen, if there is an address to listen on; see the protocol."""
         if self._listen is None or self._taking is not None:

@@ -343,6 +343,16 @@ async def test_an_observed_conflict_is_no_longer_one(two: list[Journal]):
         stream(a, "berlin", "order-18").observe(conflict)
 
 
+async def test_a_version_that_another_has_read_can_be_observed(two: list[Journal]):
+    a, b = two
+    await stream(b, "paris").persist(added("1", "2"))
+    await send(b, a)
+    berlin = stream(a, "berlin")
+    berlin.observe(VersionVector({"paris": 1}))
+    reply = await berlin.persist(ItemAdded("3"))
+    assert (skus(reply.concurrent_updates), reply.version) == (["2"], {"berlin": 1, "paris": 1})
+
+
 async def test_too_much_to_tell_counts_as_unobserved(journal: Journal):
     count = CONCURRENT_RECORDS_MAX + 10
     await stream(journal, "paris").persist(added(*map(str, range(count))))

@@ -186,3 +186,25 @@ async def test_a_replica_that_learns_of_both_types_at_once_agrees():
         assert await value_of(c, "k", EWFlag) is True
         with pytest.raises(KeyTypeError):
             await c.replicator.update("k", GCounter, GCounter.increment)
+
+
+async def test_keys_are_listed_from_after_a_key_on_that_need_not_exist():
+    async with running() as a:
+        for key in ["a", "c", "e"]:
+            await add(a, key)
+        await a.replicator.checkpoint()
+        for key in ["b", "f"]:
+            await add(a, key)
+        assert await a.replicator.keys(after="b").run_collect() == ["c", "e", "f"]
+        assert await a.replicator.keys(after="d").run_collect() == ["e", "f"]
+        assert await a.replicator.keys("e", after="e").run_collect() == []
+        with pytest.raises(ValueError, match="after"):
+            a.replicator.keys(after="\0")
+
+
+async def test_the_keys_in_memory_are_counted():
+    async with running(cached_keys_max=2) as a:
+        assert a.replicator.cached_keys == 0
+        for key in ["a", "b", "c"]:
+            await add(a, key)
+        assert a.replicator.cached_keys == 2

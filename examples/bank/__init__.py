@@ -1,0 +1,1 @@
+"""A bank: accounts, transfers between them that end well or are undone, fees, and what the bank earns."""

@@ -11,7 +11,6 @@ from crdts import VersionVector
 from crdts.version_vector import NOTHING_SEEN
 from replication.core.agreement import Replicas
 
-
 QUESTIONS_MAX = 8
 """How many questions of one inquiry may still be answered."""
 
@@ -119,6 +118,11 @@ class Quorums:
         if len(numbers) >= QUESTIONS_MAX:
             del self.inquiries[numbers[0]]
         self.inquiries[number] = inquiry
+
+    @property
+    def open_questions(self) -> list[int]:
+        """The question that was asked last for each inquiry."""
+        return list({id(inquiry): number for number, inquiry in self.inquiries.items()}.values())
 
     @property
     def logs(self) -> list[str]:

@@ -94,6 +94,7 @@ class MemberReport:
         address: where it listens; empty if that is not known.
         vector: what it is known to hold.
         age_seconds: how long ago it was heard; 0 for ourselves.
+        lag: how many log entries we hold that it is not known to hold; 0 for a removed one, which gets none.
     """
 
     replica_id: str
@@ -101,6 +102,7 @@ class MemberReport:
     address: str
     vector: VersionVector
     age_seconds: float
+    lag: int = 0
 
 
 class ReplicaCore:
@@ -204,6 +206,7 @@ class ReplicaCore:
             self._remember_members(effects)
         self._members.hear(peer, now)
         effects.send.append(Send(peer, self._digest(link, now, asks=True)))
+        effects.send += [Send(peer, self._question(number)) for number in self._quorums.open_questions]
         return effects
 
     def disconnected(self, now: float, peer: str) -> Effects:
@@ -432,7 +435,7 @@ class ReplicaCore:
         """Return all that are known, ourselves first, removed ones last."""
         reports = [MemberReport(self.replica_id, "alive", self.address, self.vector, 0.0)]
         reports += [
-            MemberReport(m.replica_id, m.state, m.address, m.vector, now - m.heard_at)
+            MemberReport(m.replica_id, m.state, m.address, m.vector, now - m.heard_at, _lag(m.vector, self.vector))
             for m in sorted(self._members, key=lambda member: member.replica_id)
         ]
         reports += [
@@ -465,7 +468,7 @@ class ReplicaCore:
     def _ask_again(self, now: float, effects: Effects) -> None:
         """Ask those questions anew that are not answered yet: an answer may be lost, a peer may be new."""
         for inquiry in list(self._quorums.inquiries.values()):
-            is_overdue = now - inquiry.asked_at > self._settings.resend_after_seconds
+            is_overdue = now - inquiry.asked_at > 2 * self._settings.gossip_interval_seconds
             if is_overdue and self._is_short(inquiry):
                 self._pose(now, inquiry, effects)
 
@@ -473,8 +476,11 @@ class ReplicaCore:
         self._questions += 1
         inquiry.asked_at = now
         self._quorums.ask(self._questions, inquiry)
-        question = Question(self.replica_id, self._questions, self.vector)
+        question = self._question(self._questions)
         effects.send += [Send(peer, question) for peer in self._links]
+
+    def _question(self, number: int) -> Question:
+        return Question(self.replica_id, number, self.vector)
 
     # What peers say ----------------------------------------------------------------
 
@@ -559,13 +565,15 @@ class ReplicaCore:
 
     def _on_question(self, now: float, link: Link, question: Question, effects: Effects) -> None:
         route = question.asker, question.number
-        if question.asker == self.replica_id or route in self._routes:
+        is_direct = link.peer == question.asker
+        if question.asker == self.replica_id or (route in self._routes and not is_direct):
             return
+        is_new = route not in self._routes
         self._routes[route] = link.peer
         if len(self._routes) > ROUTES_MAX:
             self._routes.popitem(last=False)
         effects.send.append(Send(link.peer, Answer(question.asker, question.number, self.replica_id, self.vector)))
-        if link.peer == question.asker and link.ready:
+        if is_direct and link.ready:
             link.hold(link.said.merge(question.vector))
             link.eager = True
             if link.passed_over:
@@ -573,7 +581,7 @@ class ReplicaCore:
         effects.send += [
             Send(other.peer, question)
             for other in self._links.values()
-            if other is not link and question.asker not in other.neighbours
+            if is_new and other is not link and question.asker not in other.neighbours
         ]
         self._feed(link, effects)
 
@@ -992,6 +1000,10 @@ class ReplicaCore:
 def fingerprint(vector: VersionVector) -> int:
     """Return a number that two equal vectors share, in whatever process, and two others hardly ever."""
     return crc32(repr(sorted(vector.items())).encode())
+
+
+def _lag(theirs: VersionVector, ours: VersionVector) -> int:
+    return sum(number - theirs[log_id] for log_id, number in ours.items() if number > theirs[log_id])
 
 
 def _recalled(facts: dict[str, bytes]) -> tuple[int, dict[str, str], dict[str, dict[str, int]], bytes | None]:

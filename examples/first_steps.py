@@ -1,48 +1,35 @@
-"""`make demo`: an event log is imported into a journal, folded, and followed live while new events are persisted.
+"""One journal: an event log is imported, folded, and followed live while new events are persisted.
 
-    python -m examples.demo
-    python -m examples.demo --input log.csv --stream-column order --type-column activity --time-column at
+    python -m examples.first_steps
+    python -m examples.first_steps --input log.csv --stream-column order --type-column activity --time-column at
 
 It ends by itself after a few seconds, leaves nothing behind, and exits with 0 only if what it checks holds.
 """
 
 import argparse
-import csv
-import io
-import random
 import sys
 import tempfile
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from statistics import median
 from time import perf_counter
-from typing import Any, BinaryIO, NamedTuple
 
 import anyio
 from rich.console import Console
 from rich.table import Table
 
 from calliope import CalliopeError, Journal, RecordedEvent, Sink, UntypedEvent, event
-from calliope.event_log import Columns, LogReader, columns_of, form_of, import_rows, reader_of
+from calliope.event_log import import_rows
 from calliope.verification import verify_journal
+from examples.event_logs import Log, add_arguments, chosen_log
 
 ORDERS = 300
 REVIEWS = 40
 REVIEW_PAUSE_SECONDS = 0.03
 
 console = Console(highlight=False, markup=False, emoji=False)
-
-
-class Log(NamedTuple):
-    """An event log to import: where it is and how it is read."""
-
-    name: str
-    file: BinaryIO
-    read: LogReader
-    columns: Columns
 
 
 @dataclass
@@ -91,13 +78,12 @@ async def demonstrate(log: Log, path: Path) -> None:
 async def import_log(journal: Journal, log: Log) -> int:
     console.print(f"Importing {log.name}", style="bold")
     start = perf_counter()
-    first = await import_rows(journal, log.read(log.file, log.columns))
+    first = await import_rows(journal, log.rows())
     seconds = perf_counter() - start
     console.print(
         f"  {first.added:,} events in {first.streams:,} streams, {first.added / seconds:,.0f} events a second"
     )
-    log.file.seek(0)
-    second = await import_rows(journal, log.read(log.file, log.columns))
+    second = await import_rows(journal, log.rows())
     check("importing it again adds nothing", holds=second.added == 0 and second.known == first.rows)
     return first.rows
 
@@ -152,57 +138,17 @@ def show(name: str, number: str, rows: list[tuple[str, int]]) -> None:
     console.print(table)
 
 
-def generated_log() -> Log:
-    """Return a log of a shop's orders; the same each time."""
-    chance = random.Random(17)
-    rows = [row for number in range(1, ORDERS + 1) for row in order_rows(number, chance)]
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, ["order", "activity", "at", "sku", "amount", "note"], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(sorted(rows, key=lambda row: row["at"]))
-    file = io.BytesIO(text.getvalue().encode())
-    return Log(f"a generated log of {ORDERS} orders", file, reader_of("csv"), Columns("order", "activity", "at"))
-
-
-def order_rows(number: int, chance: random.Random) -> list[dict[str, Any]]:
-    at = datetime(2024, 1, 1, tzinfo=UTC) + timedelta(minutes=chance.randrange(100_000))
-    steps: list[tuple[str, dict[str, Any]]] = [
-        ("order-placed", {"note": 'please,\n"ring" twice'} if number % 50 == 0 else {})
-    ]
-    items = [
-        {"sku": f"sku-{chance.randint(1, 40)}", "amount": chance.randint(1, 3)} for _ in range(chance.randint(1, 5))
-    ]
-    steps += [("item-added", item) for item in items]
-    steps.append((chance.choice(["order-paid", "order-paid", "order-cancelled"]), {}))
-    times = [(at + timedelta(seconds=90 * step)).isoformat() for step in range(len(steps))]
-    return [
-        {"order": f"order-{number}", "activity": activity, "at": time, **fields}
-        for time, (activity, fields) in zip(times, steps, strict=True)
-    ]
-
-
-def chosen_log() -> Log:
-    """Return the log that the command line names, or a generated one."""
-    parser = argparse.ArgumentParser(prog="python -m examples.demo", description="Imports, folds and follows events.")
-    parser.add_argument("--input", metavar="FILE", help="an event log, CSV or JSON lines; generated if not given")
-    for column in ("stream", "type", "time"):
-        parser.add_argument(f"--{column}-column", metavar="C", help=f"the column of the {column}")
-    arguments = parser.parse_args()
-    if arguments.input is None:
-        return generated_log()
-    try:
-        form = form_of(arguments.input)
-        columns = columns_of(form, arguments.stream_column, arguments.type_column, arguments.time_column)
-        return Log(arguments.input, open(arguments.input, "rb"), reader_of(form), columns)
-    except (OSError, ValueError) as error:
-        parser.error(str(error))
-
-
 def main() -> int:
-    log = chosen_log()
+    parser = argparse.ArgumentParser(
+        prog="python -m examples.first_steps", description="Imports, folds and follows events."
+    )
+    add_arguments(parser)
+    arguments = parser.parse_args()
     try:
-        with log.file, tempfile.TemporaryDirectory(prefix="calliope-demo-") as folder:
-            anyio.run(partial(demonstrate, log, Path(folder) / "demo.db"))
+        with chosen_log(arguments, orders=ORDERS) as log, tempfile.TemporaryDirectory(prefix="calliope-") as folder:
+            anyio.run(partial(demonstrate, log, Path(folder) / "first_steps.db"))
+    except ValueError as error:
+        parser.error(str(error))
     except (CheckFailedError, CalliopeError, OSError) as failure:
         console.print(str(failure), style="bold red")
         return 1

@@ -1,0 +1,139 @@
+"""The test's side of `tests.integration.node_process`: replicas that are started, told, killed, started again."""
+
+import json
+import queue
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+from tests.integration.node_process import SECONDS
+
+ROOT = Path(__file__).parents[2]
+
+
+class ReplicaProcess:
+    """A replica, through all of its runs.
+
+    Attributes:
+        replica_id: who it is.
+        address: where its present run listens.
+        acknowledged: how often its runs were promised what, by kind and name.
+        runs: the names of its runs.
+    """
+
+    def __init__(self, folder: Path, replica_id: str) -> None:
+        self.replica_id = replica_id
+        self.address = ""
+        self.acknowledged: Counter[tuple[str, str]] = Counter()
+        self.runs: list[str] = []
+        self._path = folder / f"{replica_id}.db"
+        self._process: subprocess.Popen[str]
+        self._reader: threading.Thread
+        self._answers: queue.SimpleQueue[dict[str, Any]]
+        self._promised = threading.Condition()
+
+    def start(self, peers: Sequence[Self]) -> None:
+        self.runs.append(f"{self.replica_id} {len(self.runs)}")
+        command = [sys.executable, "-W", "error", "-m", "tests.integration.node_process"]
+        command += [str(self._path), self.replica_id, self.runs[-1], *(peer.address for peer in peers)]
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True)
+        self._answers = queue.SimpleQueue()
+        self._reader = threading.Thread(target=self._read, args=(self._process, self._answers))
+        self._reader.start()
+        self.address = self._answers.get(timeout=SECONDS)["address"]
+
+    def send(self, command: str, *arguments: Any) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps([command, *arguments]) + "\n")
+        self._process.stdin.flush()
+
+    def answer(self) -> Any:
+        """Return what the next command that was sent came to; all of an error, if it is one."""
+        answered = self._answers.get(timeout=SECONDS)
+        return answered.get("answer") if "error" not in answered else answered
+
+    def told(self, command: str, *arguments: Any) -> Any:
+        self.send(command, *arguments)
+        return self.answer()
+
+    def until_acknowledged(self, more: int) -> None:
+        """Return when so many more promises were made."""
+        with self._promised:
+            enough = self.acknowledged.total() + more
+            assert self._promised.wait_for(lambda: self.acknowledged.total() >= enough, SECONDS)
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._finish()
+        assert self._process.returncode == -9
+
+    def end(self) -> int:
+        """End the input; return how the process ended."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        try:
+            self._process.wait(SECONDS)
+        finally:
+            self.clean_up()
+        return self._process.returncode
+
+    def clean_up(self) -> None:
+        if self.runs:
+            self._process.kill()
+            self._finish()
+
+    def _finish(self) -> None:
+        self._process.wait()
+        self._reader.join()
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            pipe.close()
+
+    def _read(self, process: subprocess.Popen[str], answers: queue.SimpleQueue[dict[str, Any]]) -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if not line.endswith("\n"):  # it was killed within it
+                break
+            said = json.loads(line)
+            if "acknowledged" in said:
+                with self._promised:
+                    kind, name = said["acknowledged"]
+                    self.acknowledged[kind, name] += 1
+                    self._promised.notify_all()
+            else:
+                answers.put(said)
+
+
+@contextmanager
+def replica_processes(folder: Path, *replica_ids: str) -> Iterator[list[ReplicaProcess]]:
+    """Replicas that run and know one another; killed at the end, whatever happens."""
+    replicas = [ReplicaProcess(folder, replica_id) for replica_id in replica_ids]
+    try:
+        for number, replica in enumerate(replicas):
+            replica.start(replicas[:number])
+        yield replicas
+    finally:
+        for replica in replicas:
+            replica.clean_up()
+
+
+def converged(replicas: Sequence[ReplicaProcess]) -> dict[str, Any]:
+    """Let all stop to write and hear of everything; return what they hold, which is the same."""
+    for replica in replicas:
+        replica.send("stop")
+    tokens = [replica.answer() for replica in replicas]
+    for replica in replicas:
+        replica.send("wait", *tokens)
+    for replica in replicas:
+        assert replica.answer() is None
+    first, *others = (replica.told("report") for replica in replicas)
+    for other in others:
+        assert sorted(other.pop("events")) == sorted(first["events"])
+        assert other == {name: fact for name, fact in first.items() if name != "events"}
+    return first

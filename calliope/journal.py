@@ -221,12 +221,18 @@ class Journal:
         """Yield what `records` yields, then new records as they are committed, for ever."""
         return live_source(self._store, _selection(tags, types, prefix), after, self._decoder(event_type))
 
-    def streams(self, prefix: str = "") -> Source[StreamSummary]:
-        """Yield a summary of every stream whose id begins with a prefix, in the order of the ids."""
-        if prefix:
-            checked_text("prefix", prefix, STREAM_ID_BYTES_MAX)
+    def streams(self, prefix: str = "", after: str = "") -> Source[StreamSummary]:
+        """Yield a summary of every stream whose id begins with a prefix, in the order of the ids.
+
+        Args:
+            prefix: how they begin.
+            after: the id to begin after, whether there is such a stream or not.
+        """
+        for name, text in (("prefix", prefix), ("after", after)):
+            if text:
+                checked_text(name, text, STREAM_ID_BYTES_MAX)
         store = self._store
-        return Source.from_inlet(lambda: StreamsInlet(store, prefix))
+        return Source.from_inlet(lambda: StreamsInlet(store, prefix, after))
 
     def _codec(self, event_type: Any) -> EventCodec[Any]:
         codec = self._codecs.get(event_type)

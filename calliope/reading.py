@@ -243,12 +243,13 @@ class StreamsInlet:
     Args:
         store: the store.
         prefix: how their ids begin.
+        after: the id to begin after.
     """
 
-    def __init__(self, store: EventStore, prefix: str) -> None:
+    def __init__(self, store: EventStore, prefix: str, after: str = "") -> None:
         self._store = store
         self._prefix = prefix
-        self._after = ""
+        self._after = after
 
     async def pull(self, limit: int, /) -> list[StreamSummary]:
         """Hand out the next summaries; see `Inlet.pull`."""

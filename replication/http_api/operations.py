@@ -7,8 +7,8 @@ from typing import Any
 
 import crdts
 from crdts import Crdt, CrdtError, InsufficientRightsError, UpdateInterruptedError
+from replication.http_api.answers import RefusedRequestError
 from replication.http_api.plain_values import from_json
-from replication.http_api.requests import RefusedRequestError
 
 METHODS: dict[str, tuple[str, ...]] = {
     "GCounter": ("increment", "clear"),

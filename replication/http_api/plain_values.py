@@ -109,4 +109,4 @@ _MARKS: dict[str, Callable[[Any], Any]] = {"base64": _bytes_from, "float": _floa
 
 
 def _looks_marked(value: Mapping[Any, Any]) -> bool:
-    return len(value) == 1 and next(iter(value)) in (*_MARKS, "entries", "unreadable") and "unreadable" not in value
+    return len(value) == 1 and next(iter(value)) in (*_MARKS, "entries")

@@ -1,9 +1,7 @@
 """The transport over WebSockets: one TCP connection a peer pair, greeted and sealed by `replication.handshake`.
 
-Whoever has not proven who he is gets a bounded time, few bytes, and a place among a bounded number of strangers: when
-there are more, the one that has been there longest is dropped, so that a flood of idle connections does not keep out a
-peer that greets at once. A browser is refused by its Origin header: a web page must not reach a node on the loopback
-interface.
+Whoever has not proven who he is gets a bounded time, few bytes, and a place among a bounded number of strangers. A
+browser is refused by its Origin header: a web page must not reach a node on the loopback interface.
 
 asyncio only, as aiohttp is.
 """
@@ -20,16 +18,15 @@ from aiohttp import web
 
 from replication.addresses import is_loopback, is_unspecified, joined, parsed
 from replication.complaints import Complaints
-from replication.errors import ConnectionLostError, ListenError, MalformedMessageError, PeerRefusedError
+from replication.errors import ConnectionLostError, MalformedMessageError, PeerRefusedError
 from replication.handshake import Handshake, Role, identity
 from replication.transports.framing import FRAME_BYTES_MAX
+from replication.transports.listening import listening
 from replication.transports.protocol import Accept
 from replication.transports.room import Room
+from replication.transports.strangers import Strangers
 from replication.transports.websocket_connection import Patience, Socket, WebSocketConnection
 from replication.wire import MESSAGE_BYTES_MAX
-
-STRANGERS_MAX = 64
-"""Connections of which it is not known yet who made them."""
 
 CONNECTIONS_MAX = 1024
 """Connections to known peers that others made."""
@@ -86,8 +83,7 @@ class WebSocketTransport:
         self._server: web.Server | None = None
         self._session: aiohttp.ClientSession | None = None
         self._taking: asyncio.Task[None] | None = None
-        self._strangers: dict[asyncio.Task[None], None] = {}
-        self._known: dict[asyncio.BaseTransport, asyncio.Event] = {}
+        self._strangers: Strangers | None = None
         self._connections: set[WebSocketConnection] = set()
         self._room = Room(PARTS_BYTES_MAX)
         self._closed = False
@@ -104,11 +100,12 @@ class WebSocketTransport:
             return
         self._accept = accept
         host, port = self._listen
-        self._listener = await _listening(host, port)
+        self._listener = await listening(host, port)
         self.address = joined(host, self._listener.getsockname()[1])
         self._server = web.Server(self._serve, access_log=None)
+        self._strangers = Strangers(self._server, self._tls_server, self._patience.greeting, self.complaints)
         self._taking = asyncio.create_task(
-            self._take(self._listener, self._server), name=f"listening on {self.address}"
+            self._strangers.take_from(self._listener), name=f"listening on {self.address}"
         )
 
     async def connect(self, address: str) -> WebSocketConnection:
@@ -140,10 +137,11 @@ class WebSocketTransport:
     async def aclose(self) -> None:
         """End listening and close all connections; bounded in time."""
         self._closed = True
-        tasks = [task for task in (self._taking, *self._strangers) if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._taking is not None:
+            self._taking.cancel()
+            await asyncio.gather(self._taking, return_exceptions=True)
+        if self._strangers is not None:
+            await self._strangers.aclose()
         if self._listener is not None:
             self._listener.close()
         await asyncio.gather(*(connection.aclose("the replica stops") for connection in list(self._connections)))
@@ -174,54 +172,9 @@ class WebSocketTransport:
             )
         return self._session
 
-    async def _take(self, listener: socket.socket, server: web.Server) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                accepted, _ = await loop.sock_accept(listener)
-            except OSError as error:  # too many open files, say: others may close some
-                self.complaints.add("unknown", f"a connection could not be taken: {error}")
-                await asyncio.sleep(0.1)
-                continue
-            if len(self._strangers) >= STRANGERS_MAX:
-                oldest = next(iter(self._strangers))
-                del self._strangers[oldest]
-                oldest.cancel()
-                self.complaints.add("unknown", f"more than {STRANGERS_MAX} connections have not greeted")
-            stranger = asyncio.create_task(self._welcome(accepted, server), name="stranger")
-            self._strangers[stranger] = None
-            stranger.add_done_callback(lambda task: self._strangers.pop(task, None))
-
-    async def _welcome(self, accepted: socket.socket, server: web.Server) -> None:
-        """Hand a TCP connection to the HTTP server, and end it if it is not known in time who made it."""
-        accepted.setblocking(False)
-        accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        transport: asyncio.BaseTransport | None = None
-        try:
-            async with asyncio.timeout(self._patience.greeting):
-                transport, _ = await asyncio.get_running_loop().connect_accepted_socket(
-                    server,
-                    accepted,
-                    ssl=self._tls_server,
-                    ssl_handshake_timeout=None if self._tls_server is None else self._patience.greeting,
-                )
-                await self._known.setdefault(transport, asyncio.Event()).wait()
-        except TimeoutError:
-            self.complaints.add("unknown", f"did not greet within {self._patience.greeting} s")
-            _drop(transport, accepted)
-        except OSError as error:
-            self.complaints.add("unknown", f"did not greet: {error}")
-            _drop(transport, accepted)
-        except asyncio.CancelledError:
-            _drop(transport, accepted)
-            raise
-        finally:
-            if transport is not None:
-                self._known.pop(transport, None)
-
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         transport = request.transport
-        if "Origin" in request.headers or request.path != PATH or transport is None:
+        if "Origin" in request.headers or request.path != PATH or transport is None or self._strangers is None:
             return web.Response(status=403)
         accepted: web.WebSocketResponse = web.WebSocketResponse(
             timeout=self._patience.closing, compress=False, max_msg_size=FRAME_BYTES_MAX + 1
@@ -237,7 +190,7 @@ class WebSocketTransport:
         except (ConnectionLostError, OSError):
             return accepted
         finally:
-            self._known.setdefault(transport, asyncio.Event()).set()
+            self._strangers.make_known(transport)
         await self._served(connection)
         return accepted
 
@@ -313,25 +266,6 @@ class _Dialled(aiohttp.ClientWebSocketResponse):
         self._response.close()
 
 
-async def _listening(host: str, port: int) -> socket.socket:
-    address = joined(host, port)
-    try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        family, _, _, _, place = sorted(found, key=lambda one: one[0] != socket.AF_INET)[0]
-        listener = socket.socket(family, socket.SOCK_STREAM)
-    except OSError as error:
-        raise ListenError(address, str(error)) from None
-    try:
-        listener.setblocking(False)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(place)
-        listener.listen(128)
-    except OSError as error:
-        listener.close()
-        raise ListenError(address, str(error)) from None
-    return listener
-
-
 def _reachable(address: str, remote_host: str) -> str:
     """Return where a peer that listens on all interfaces is reached: on the one it came from."""
     with suppress(ValueError):
@@ -348,10 +282,3 @@ def _refused(address: str, error: PeerRefusedError | aiohttp.ClientSSLError) -> 
 
 def _asks_both(context: ssl.SSLContext | None) -> bool:
     return context is not None and context.verify_mode is ssl.CERT_REQUIRED
-
-
-def _drop(transport: asyncio.BaseTransport | None, accepted: socket.socket) -> None:
-    if isinstance(transport, asyncio.Transport):
-        transport.abort()
-    else:
-        accepted.close()

@@ -8,7 +8,8 @@ import pytest
 from replication.errors import ConnectionLostError, ListenError, PeerRefusedError
 from replication.transports.framing import FRAME_BYTES_MAX
 from replication.transports.protocol import Connection
-from replication.transports.websocket import PATH, STRANGERS_MAX
+from replication.transports.strangers import STRANGERS_MAX
+from replication.transports.websocket import PATH
 from tests.integration.websocket_ends import dialling, listening, transport
 
 SECRET = "Schlüssel"
@@ -244,7 +245,7 @@ async def test_idle_connections_are_bounded_and_do_not_keep_out_a_peer():
             with suppress(ConnectionResetError):
                 assert await reader.read() == b""
             writer.close()
-        assert berlin.transport._strangers == {}
+        assert len(berlin.transport._strangers) == 0
 
 
 async def test_a_byte_a_second_is_too_slow_to_stay():

@@ -1,6 +1,7 @@
 """What is known of one connected peer: what it has, what is on its way, what it was told."""
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from calliope.stores.versioned import LogEntry
@@ -98,6 +99,12 @@ class Link:
         self.have = self.have.merge(vector)
         while self._on_the_way and vector.descends(self._on_the_way[0].vector):
             self.byte_count -= self._on_the_way.popleft().byte_count
+
+    def meet(self, neighbours: Iterable[str]) -> None:
+        """Note with whom the peer is connected; if that is news, it may have to be told of others."""
+        if frozenset(neighbours) != self.neighbours:
+            self.neighbours = frozenset(neighbours)
+            self.told_changes = 0
 
     def miss(self) -> None:
         """Note that we did not take something: nothing more is taken until the peer has begun again."""

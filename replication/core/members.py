@@ -77,6 +77,11 @@ class Members:
     def __iter__(self) -> Iterator[Member]:
         return iter(self._members.values())
 
+    @property
+    def are_we_removed(self) -> bool:
+        """Whether the others have removed us."""
+        return self._replica_id in self.fences
+
     def get(self, replica_id: str) -> Member | None:
         """Return a member, or None."""
         return self._members.get(replica_id)

@@ -1,0 +1,144 @@
+"""What peers are told of what we hold and know: digests, where something is new, and heartbeats, where nothing is.
+
+A digest goes to a few peers each gossip round. It repairs whatever was lost, and doubles as acknowledgement. A peer is
+told of a member only if it is not connected with it, and only what has changed since it was told.
+"""
+
+from collections.abc import Sequence
+from math import ceil
+from random import Random
+
+import msgspec
+
+from crdts import VersionVector
+from replication.core.effects import Effects, Send
+from replication.core.holdings import Holdings, fingerprint
+from replication.core.incarnation import Incarnation
+from replication.core.link import Link
+from replication.core.members import Member, Members
+from replication.core.messages import Acknowledgement, Digest, Fence, Heartbeat, Row
+from replication.core.neighbours import Neighbours
+from replication.core.own_log import OwnLog
+from replication.core.settings import Settings
+
+
+class Gossip:
+    """Tells peers what is new to them.
+
+    Args:
+        incarnation: in whose name we speak.
+        own_log: the log that we write.
+        holdings: what this journal holds.
+        members: the others.
+        neighbours: the links.
+        settings: times and bounds.
+        random: where chance comes from.
+    """
+
+    def __init__(
+        self,
+        incarnation: Incarnation,
+        own_log: OwnLog,
+        holdings: Holdings,
+        members: Members,
+        neighbours: Neighbours,
+        settings: Settings,
+        random: Random,
+    ) -> None:
+        self._incarnation = incarnation
+        self._own_log = own_log
+        self._holdings = holdings
+        self._members = members
+        self._neighbours = neighbours
+        self._settings = settings
+        self._random = random
+
+    def tick(self, now: float, effects: Effects) -> None:
+        """Tell a few peers what is new, or that nothing is."""
+        for link in self._next_to_hear():
+            link.gossiped_at = now
+            rows = self._news(link, now)
+            if rows or link.told_vector != self._holdings.vector or link.told_rest != self._rest():
+                self._send_digest(link, rows, effects)
+            else:
+                heartbeat = Heartbeat(self._holdings.fingerprint, tuple(self._ages(link, now)))
+                effects.send.append(Send(link.peer, heartbeat))
+
+    def tell(self, link: Link, now: float, effects: Effects, *, asks: bool = False) -> None:
+        """Send a digest with all that is new to a peer."""
+        self._send_digest(link, self._news(link, now), effects, asks=asks)
+
+    def tell_everybody(self, now: float, effects: Effects) -> None:
+        """Send a digest to every peer."""
+        for link in self._neighbours:
+            self.tell(link, now, effects)
+
+    def tell_again(self, link: Link, now: float) -> None:
+        """Tell everything again from time to time, where messages are lost."""
+        if link.told_all_at is None or now - link.told_all_at > self._settings.resend_after_seconds:
+            link.told_all_at = now
+            link.told_changes = 0
+            link.told_rest = None
+
+    def acknowledge(self, link: Link, effects: Effects) -> None:
+        """Say which logs have grown durably since a peer was told."""
+        told = link.told_vector
+        if not link.ready or told is None:
+            return
+        grown = self._holdings.vector
+        if self._settings.ordered:
+            grown = VersionVector.wrap({log: number for log, number in grown.items() if number > told[log]})
+        link.told_vector = self._holdings.vector
+        effects.send.append(Send(link.peer, Acknowledgement(grown)))
+
+    def hear(self, now: float, link: Link, heartbeat: Heartbeat, effects: Effects) -> None:
+        """A peer says that it is alive, and whom it has heard; if it holds something else than we think, ask."""
+        for replica_id, age in heartbeat.ages[: self._settings.rows_max]:
+            self._members.hear(replica_id, now - age)
+        if not link.ready or heartbeat.fingerprint != fingerprint(link.said):
+            self.tell(link, now, effects, asks=True)
+
+    def _next_to_hear(self) -> list[Link]:
+        """Return the links that have waited longest; each is served often enough that the peer does not suspect us."""
+        settings = self._settings
+        rounds = max(1.0, settings.suspect_after_seconds / settings.gossip_interval_seconds / 3)
+        count = max(settings.fanout, ceil(len(self._neighbours) / rounds))
+        links = list(self._neighbours)
+        if len(links) > count:
+            self._random.shuffle(links)
+            links = sorted(links, key=lambda link: link.gossiped_at)[:count]
+        return links
+
+    def _send_digest(self, link: Link, rows: Sequence[Row], effects: Effects, *, asks: bool = False) -> None:
+        link.told_vector = self._holdings.vector
+        link.told_rest = self._rest()
+        own = self._incarnation.speak(self._own_log.log_id, self._holdings.vector)
+        fences = tuple([Fence(*item) for item in sorted(self._members.fences.items())])
+        floor, neighbours = self._holdings.floor, self._neighbours.ids
+        digest = Digest(own, floor, tuple(rows), fences, neighbours, link.wanted, asks)
+        effects.send.append(Send(link.peer, digest))
+
+    def _news(self, link: Link, now: float) -> list[Row]:
+        """Return the rows that changed since a peer was told, of members it does not hear itself; note that it was."""
+        rows: list[Row] = []
+        for member in self._members.changed_since(link.told_changes):
+            if len(rows) >= self._settings.rows_max:
+                break
+            link.told_changes = member.changes
+            if member.row is not None and _is_far(member, link):
+                rows.append(msgspec.structs.replace(member.row, age_seconds=max(0.0, now - member.heard_at)))
+        return rows
+
+    def _ages(self, link: Link, now: float) -> list[tuple[str, float]]:
+        """Return how long ago some members were heard that a peer does not hear itself; others the next time."""
+        members, link.ages_told = self._members.part(link.ages_told, self._settings.rows_max)
+        far = [member for member in members if member.row is not None and _is_far(member, link)]
+        return [(member.replica_id, max(0.0, now - member.heard_at)) for member in far]
+
+    def _rest(self) -> object:
+        return (self._holdings.floor, tuple(sorted(self._members.fences.items())), self._neighbours.ids)
+
+
+def _is_far(member: Member, link: Link) -> bool:
+    """Say whether a peer does not hear a member itself."""
+    return member.replica_id != link.peer and member.replica_id not in link.neighbours

@@ -1,0 +1,168 @@
+"""Who belongs to the cluster: admitted by a word, removed by an explicit act behind a fence, remembered durably."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from calliope.stores.versioned import replica_of
+from crdts import VersionVector
+from replication.core.effects import Effects, MemberChanged, Refuse, Remember
+from replication.core.holdings import Holdings
+from replication.core.incarnation import Incarnation
+from replication.core.members import Members, MemberState
+from replication.core.messages import Fence, Row
+from replication.core.neighbours import Neighbours
+from replication.core.settings import Settings
+from replication.core.tally import Tally
+
+
+@dataclass(frozen=True, slots=True)
+class MemberReport:
+    """A member as it is known here.
+
+    Attributes:
+        replica_id: who.
+        state: whether it was heard lately.
+        address: where it listens; empty if that is not known.
+        vector: what it is known to hold.
+        age_seconds: how long ago it was heard; 0 for ourselves.
+        lag: how many log entries we hold that it is not known to hold; 0 for a removed one, which gets none.
+    """
+
+    replica_id: str
+    state: MemberState
+    address: str
+    vector: VersionVector
+    age_seconds: float
+    lag: int = 0
+
+
+class Membership:
+    """Admits, hears of, judges and removes members.
+
+    Args:
+        incarnation: in whose name we speak.
+        holdings: what this journal holds.
+        members: the others.
+        neighbours: the links.
+        tally: who waits for how many.
+        settings: times and bounds.
+    """
+
+    def __init__(
+        self,
+        incarnation: Incarnation,
+        holdings: Holdings,
+        members: Members,
+        neighbours: Neighbours,
+        tally: Tally,
+        settings: Settings,
+    ) -> None:
+        self._incarnation = incarnation
+        self._holdings = holdings
+        self._members = members
+        self._neighbours = neighbours
+        self._tally = tally
+        self._settings = settings
+
+    def recall(self, now: float, facts: dict[str, bytes]) -> None:
+        """Know again whom we knew before this start."""
+        for replica_id, address in msgspec.msgpack.decode(facts.get("members", b"\x80"), type=dict[str, str]).items():
+            self._members.admit(replica_id, now, address)
+        fences = msgspec.msgpack.decode(facts.get("fences", b"\x80"), type=dict[str, dict[str, int]])
+        for replica_id, fence in fences.items():
+            self._members.fence(Fence(replica_id, VersionVector(fence)), self._holdings.vector)
+
+    def meet(self, peer: str, now: float, effects: Effects) -> None:
+        """A peer has connected: it is a member, and alive."""
+        if self._members.admit(peer, now):
+            self._remember_members(effects)
+        self._members.hear(peer, now)
+
+    def hear(self, rows: Sequence[Row], now: float, effects: Effects) -> None:
+        """A peer tells what others have said; those with whom we are connected say it themselves."""
+        for row in rows[: self._settings.rows_max]:
+            if row.replica_id == self._incarnation.replica_id:
+                self._incarnation.outdo(row, effects)
+                continue
+            if self._members.admit(row.replica_id, now - row.age_seconds, row.address):
+                self._remember_members(effects)
+            if row.replica_id not in self._neighbours:
+                self._members.say(row, now, direct=False)
+
+    def judge(self, now: float, effects: Effects) -> None:
+        """Announce who is in another state now, by how long it was silent."""
+        for member in self._members.judge(now):
+            effects.announce.append(MemberChanged(member.replica_id, member.state))
+
+    def told(self) -> list[VersionVector]:
+        """Return what those members hold who have told us so themselves, on connections that are there."""
+        links = [self._neighbours.get(member.replica_id) for member in self._members]
+        return [link.said for link in links if link is not None and link.ready]
+
+    def reports(self, now: float) -> list[MemberReport]:
+        """Return all others that are known, removed ones last."""
+        reports = [
+            MemberReport(
+                m.replica_id, m.state, m.address, m.vector, now - m.heard_at, _lag(m.vector, self._holdings.vector)
+            )
+            for m in sorted(self._members, key=lambda member: member.replica_id)
+        ]
+        return reports + [
+            MemberReport(replica_id, "removed", "", fence, 0.0)
+            for replica_id, fence in sorted(self._members.fences.items())
+        ]
+
+    # Removal --------------------------------------------------------------------------------------------------
+
+    def refuses(self, peer: str, effects: Effects) -> bool:
+        """Say whether a peer was removed, and refuse it then."""
+        if peer in self._members.fences:
+            effects.refuse.append(Refuse(peer, f"{peer!r} was removed from the cluster"))
+            return True
+        return False
+
+    def remove(self, replica_id: str, effects: Effects) -> None:
+        """Remove a member for ever.
+
+        Raises:
+            ValueError: it is ourselves, or no member.
+        """
+        if replica_id == self._incarnation.replica_id:
+            raise ValueError(f"{replica_id!r} is this replica itself; remove it at another one")
+        if self._members.get(replica_id) is None:
+            raise ValueError(f"{replica_id!r} is no member of the cluster")
+        self.fence(Fence(replica_id, VersionVector()), effects)
+
+    def fence(self, fence: Fence, effects: Effects) -> None:
+        """Take over that a replica was removed, and what survivors hold of it."""
+        replica_id = fence.replica_id
+        was_known = replica_id in self._members.fences
+        if not self._members.fence(fence, self._holdings.vector):
+            return
+        self._remember_members(effects)
+        fences = {removed: held.to_dict() for removed, held in self._members.fences.items()}
+        effects.persist.append(Remember("fences", _encode(fences)))
+        if not was_known:
+            effects.announce.append(MemberChanged(replica_id, "removed"))
+        if replica_id in self._neighbours:
+            self.refuses(replica_id, effects)
+        self._tally.announce_all(effects)
+
+    def raise_fences(self, log_ids: Sequence[str], effects: Effects) -> None:
+        """Logs have grown: what was on its way to the disk when its writer was removed counts, too."""
+        for replica_id in map(replica_of, log_ids):
+            if replica_id in self._members.fences:
+                self.fence(Fence(replica_id, VersionVector()), effects)
+
+    def _remember_members(self, effects: Effects) -> None:
+        addresses = {member.replica_id: member.address for member in self._members}
+        effects.persist.append(Remember("members", _encode(addresses)))
+
+
+def _lag(theirs: VersionVector, ours: VersionVector) -> int:
+    return sum(number - theirs[log_id] for log_id, number in ours.items() if number > theirs[log_id])
+
+
+_encode = msgspec.msgpack.Encoder().encode

@@ -1,0 +1,97 @@
+"""What peers say: each message is led to the part that understands it."""
+
+from replication.core.effects import Effects, Refuse
+from replication.core.link import Link
+from replication.core.messages import (
+    Acknowledgement,
+    Answer,
+    Digest,
+    Entries,
+    Heartbeat,
+    Message,
+    Question,
+    SnapshotChunk,
+    SnapshotRequest,
+)
+from replication.core.parts import Parts
+
+
+class Reception:
+    """Takes messages of connected peers.
+
+    Args:
+        parts: of this replica.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def take(self, now: float, link: Link, message: Message, effects: Effects) -> None:
+        """A message has arrived; a removed peer is refused."""
+        parts = self._parts
+        if parts.membership.refuses(link.peer, effects):
+            return
+        parts.members.hear(link.peer, now)
+        match message:
+            case Entries():
+                parts.intake.take(now, link, message, effects)
+            case Acknowledgement():
+                self._take_acknowledgement(link, message, effects)
+            case Digest():
+                self._take_digest(now, link, message, effects)
+            case Heartbeat():
+                parts.gossip.hear(now, link, message, effects)
+            case Question():
+                parts.questions.answer(link, message, effects)
+            case Answer():
+                parts.questions.hear(link, message, effects)
+            case SnapshotRequest():
+                parts.source.asked(link, message, effects)
+            case SnapshotChunk():
+                parts.target.take(now, link, message, effects)
+
+    def _take_digest(self, now: float, link: Link, digest: Digest, effects: Effects) -> None:
+        parts, row = self._parts, digest.own
+        if row.replica_id != link.peer:
+            effects.refuse.append(Refuse(link.peer, f"speaks as {row.replica_id!r}"))
+            return
+        if not parts.scrutiny.believes(link, row.vector, effects):
+            return
+        parts.members.say(row, now, direct=True)
+        parts.stability.expect_news()
+        if not link.ready or digest.beginning > link.beginning:
+            link.said = row.vector
+            link.beginning = digest.beginning
+            parts.neighbours.begin(link)
+        link.ready = True
+        link.hold(row.vector)
+        link.meet(digest.neighbours)
+        link.floor = digest.floor
+        link.behind_floor = not row.vector.descends(parts.holdings.floor)
+        for fence in digest.fences:
+            parts.membership.fence(fence, effects)
+        if link.peer in parts.members.fences:
+            return
+        parts.membership.hear(digest.rows, now, effects)
+        self._decide_log(effects)
+        parts.target.want(now, link, effects)
+        if digest.asks:
+            parts.gossip.tell(link, now, effects)
+        parts.tally.announce_all(effects)
+        parts.anti_entropy.feed(link, effects)
+
+    def _take_acknowledgement(self, link: Link, said: Acknowledgement, effects: Effects) -> None:
+        parts = self._parts
+        if parts.scrutiny.believes(link, said.vector, effects):
+            parts.members.acknowledge(link.peer, said.vector)
+            parts.stability.expect_news()
+            link.hold(link.said.merge(said.vector))
+            parts.tally.announce(said.vector, effects)
+            parts.anti_entropy.feed(link, effects)
+
+    def _decide_log(self, effects: Effects) -> None:
+        parts = self._parts
+        if parts.own_log.is_in_doubt:
+            told = parts.membership.told()
+            is_everybody = len(told) == len(parts.members) and not parts.tally.is_somebody_unknown
+            parts.own_log.decide(told, effects, is_everybody=is_everybody)

@@ -1,0 +1,83 @@
+"""Giving states to a peer that is new, or was away for so long that the log was compacted meanwhile.
+
+A peer asks for one chunk after the other; what it holds already is all that is remembered of it here.
+"""
+
+from collections.abc import Sequence
+
+from calliope.stores.replica_store import LogPage, StoredState
+from crdts import VersionVector
+from replication.core.effects import Effects, Read, ReadStates, Send
+from replication.core.holdings import Holdings
+from replication.core.link import Link
+from replication.core.members import Members
+from replication.core.messages import Cursor, SnapshotChunk, SnapshotRequest
+from replication.core.settings import Settings
+
+
+class SnapshotSource:
+    """Reads and sends what a peer asks for.
+
+    Args:
+        holdings: what this journal holds.
+        members: what others hold.
+        settings: times and bounds.
+    """
+
+    def __init__(self, holdings: Holdings, members: Members, settings: Settings) -> None:
+        self._holdings = holdings
+        self._members = members
+        self._settings = settings
+        self._cuts: dict[str, VersionVector] = {}
+
+    def forget(self, peer: str) -> None:
+        """A connection is gone."""
+        self._cuts.pop(peer, None)
+
+    def asked(self, link: Link, request: SnapshotRequest, effects: Effects) -> None:
+        """A peer asks for a chunk: have it read."""
+        cut = request.cut if request.cut is not None else self._holdings.vector
+        if not self._holdings.vector.descends(cut):
+            return  # a cut of another peer's that we do not hold yet; it asks again
+        self._cuts[link.peer] = cut
+        link.fetching = True
+        cursor, bytes_max = request.cursor, self._settings.batch_bytes
+        if cursor.after_key is not None:
+            effects.read.append(ReadStates(link.peer, cursor.after_key, bytes_max, link.epoch))
+        else:
+            member = self._members.get(link.peer)
+            held = member.vector if member is not None else VersionVector()
+            effects.read.append(Read(link.peer, held, cursor.after_position, bytes_max, link.epoch))
+
+    def expects(self, link: Link) -> bool:
+        """Say whether entries that are read for a peer belong to its snapshot."""
+        return link.fetching and link.peer in self._cuts
+
+    def send_states(
+        self,
+        link: Link,
+        read: ReadStates,
+        states: Sequence[StoredState],
+        after_key: str,
+        effects: Effects,
+        *,
+        complete: bool,
+    ) -> None:
+        """Send states that were read; when all are, events follow."""
+        cut = self._cuts.get(link.peer)
+        if cut is None:
+            return
+        link.fetching = False
+        following = Cursor(None, 0) if complete else Cursor(after_key, 0)
+        effects.send.append(
+            Send(link.peer, SnapshotChunk(Cursor(read.after_key, 0), cut, tuple(states), (), following))
+        )
+
+    def send_events(self, link: Link, read: Read, page: LogPage, effects: Effects) -> None:
+        """Send events up to the cut of a page that was read."""
+        cut = self._cuts[link.peer]
+        link.reading = False
+        link.fetching = False
+        entries = tuple([e for e in page.entries if e.kind == "events" and e.number <= cut[e.log_id]])
+        following = None if page.complete else Cursor(None, page.through)
+        effects.send.append(Send(link.peer, SnapshotChunk(Cursor(None, read.after), cut, (), entries, following)))

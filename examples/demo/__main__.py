@@ -51,6 +51,7 @@ async def demonstrate(log: Log, folder: Path, acts: Sequence[Act], display: Disp
             with display.following(stage.cluster), anyio.fail_after(SECONDS_MAX):
                 for act in acts:
                     await act(stage)
+                    await display.pause()
             tasks.cancel_scope.cancel()
 
 

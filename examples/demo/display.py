@@ -3,11 +3,15 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import anyio
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
 from examples.demo.cluster import Cluster
+
+READING_SECONDS = 1.0
+"""How long an act stays before the next begins, if a person watches."""
 
 STATE_STYLES = {"up": "green", "severed": "yellow", "killed": "bold red", "down": "dim"}
 
@@ -32,6 +36,11 @@ class Display:
             get_renderable=lambda: _standing(cluster), console=self._console, refresh_per_second=8, transient=True
         ):
             yield
+
+    async def pause(self) -> None:
+        """Let the person read, if there is one."""
+        if self._console.is_terminal:
+            await anyio.sleep(READING_SECONDS)
 
     def act(self, title: str) -> None:
         """Begin an act."""

@@ -98,8 +98,10 @@ class RemoteReplica:
             )
         tasks.start_soon(self._listen, self._process)
         await self._ready.answered.wait()
-        if self._ready.answer is None or "failed" in self._ready.answer:
-            raise ReplicaGoneError(f"{self.replica_id} did not start: {self._ready.answer or self.last_words()}")
+        if self._ready.answer is None:
+            raise ReplicaGoneError(f"{self.replica_id} did not start: {self.last_words()}")
+        if "failed" in self._ready.answer:
+            raise ReplicaGoneError(f"{self.replica_id} did not start: {self._ready.answer['failed']}")
         self.address = self._ready.answer["ready"]
         self.state = "up"
 

@@ -24,6 +24,7 @@ async def cut_one_off(stage: Stage) -> None:
     apart = await cluster.together(lambda replica: replica.ask("value", key=CART))
     display.say(f"carts: berlin {apart[0]}, lisbon {apart[1]}, oslo {apart[2]}")
     display.check("neither side has what the other wrote", holds=apart[0] == apart[2] != apart[1])
+    await display.pause()
     await lisbon.mend()
     await cluster.until(cluster.is_whole, "lisbon is back")
     seconds = await cluster.converge()

@@ -64,6 +64,7 @@ async def kill_one(stage: Stage) -> None:
     for replica in (berlin, lisbon):
         await clerk.increment(replica, VISITS, by=VISITS_MEANWHILE, replicas="majority")
     display.say("berlin and lisbon go on at majority")
+    await display.pause()
     await cluster.restart(oslo)
     await cluster.until(cluster.is_whole, "oslo is back")
     assert writing.unanswered is not None

@@ -10,7 +10,9 @@ import click
 from calliope.errors import CalliopeError, JournalFormatError
 from replication.commands.export_log import export_log
 from replication.commands.import_log import import_log
+from replication.commands.node import run_node
 from replication.commands.show import show_events, show_streams
+from replication.commands.status import show_status
 from replication.commands.verify import verify
 
 FAILED, MISUSED, INTERRUPTED, PIPE_CLOSED = 1, 2, 130, 141
@@ -64,8 +66,8 @@ def _print_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Show the version."
 )
 def application() -> None:
-    """Event streams in journals: bring them in, look at them, make sure that they are whole."""
+    """Event streams in journals: bring them in, look at them, make sure that they are whole; and replicas of them."""
 
 
-for command in (import_log, export_log, show_events, show_streams, verify):
+for command in (import_log, export_log, show_events, show_streams, verify, run_node, show_status):
     application.add_command(command)

@@ -409,6 +409,7 @@ async def test_streams_are_listed_by_prefix_in_the_order_of_their_ids(journal: J
     ]
     assert [s.stream_id for s in await journal.streams().run_collect()] == ["ant", *sorted(ids[:20]), "zebra"]
     assert await journal.streams().take(1).run_collect() == [StreamSummary("ant", "plain", 1)]
+    assert [s.stream_id for s in await journal.streams(after="order-999").run_collect()] == ["zebra"]
     with pytest.raises(ValueError, match=r"prefix .* must not contain NUL"):
         journal.streams("\0")
 

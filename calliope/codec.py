@@ -1,7 +1,7 @@
 """Events to bytes and back: which classes a stream holds, under which stored types."""
 
 import types
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, Union, get_args, get_origin, is_typeddict
 
@@ -16,7 +16,7 @@ from calliope.errors import (
 )
 from calliope.event import EventDefinition, definition_of, redefines
 from calliope.limits import PAYLOAD_BYTES_MAX, TYPE_NAME_BYTES_MAX, checked_number, checked_text
-from calliope.payload import Decode, checked_encoder, decode_plain, decoder_from, stored_type_of
+from calliope.payload import Decoder, checked_encoder, decoder_from, stored_type_of
 from calliope.stores.record import StoredRecord, StoredType
 from calliope.upcasting import missing_upcaster
 
@@ -56,7 +56,7 @@ class EventCodec(Generic[E]):
         if self._untyped and len(self._roots) > 1:
             raise TypeError(f"UntypedEvent stands for events of every type, so it stands alone, not in {event_type!r}")
         self._encoders: dict[type, _Encoder] = {}
-        self._decoders: dict[StoredType, Decode] = {}
+        self._decoders: dict[StoredType, Decoder] = {}
         self._definitions: dict[str, tuple[type, EventDefinition]] = {}
         self._learn()
 
@@ -84,21 +84,25 @@ class EventCodec(Generic[E]):
             MissingUpcasterError: its schema version is newer than the class's, or nothing takes it further.
             EventDecodingError: its payload does not fit the class.
         """
-        decode = self._decoders.get(record.type) or self._new_decoder(record)
+        decoder = self._decoders.get(record.type) or self._new_decoder(record)
         try:
-            event: E = decode(record.payload)
+            event: E = decoder.one(record.payload)
         except Exception as error:
             raise self._unreadable(EventDecodingError, record, f"does not fit its class: {error}") from error
         return event
 
-    def decode_all(self, records: Sequence[StoredRecord]) -> list[E]:
-        """Return the events of records, quickly.
+    def decode_array(self, stored_type: StoredType, array: bytes) -> list[E]:
+        """Return the events of one type, quickly.
+
+        Args:
+            stored_type: their type; `decode` has met it before.
+            array: one msgpack array of their payloads.
 
         Raises:
-            Exception: some record cannot be decoded; `decode` says which and why.
+            Exception: something cannot be decoded; `decode` says which and why.
         """
-        decoders = self._decoders
-        return [decoders[record.type](record.payload) for record in records]
+        events: list[E] = self._decoders[stored_type].array(array)
+        return events
 
     def _learn(self) -> None:
         """Find the classes and their subclasses anew; more may have been defined since."""
@@ -131,19 +135,19 @@ class EventCodec(Generic[E]):
         self._encoders[event_class] = encoder
         return encoder
 
-    def _new_decoder(self, record: StoredRecord) -> Decode:
+    def _new_decoder(self, record: StoredRecord) -> Decoder:
         stored_type = record.type
         if self._untyped:
-            decode = _untyped_decoder(stored_type)
+            decoder = _untyped_decoder(stored_type)
         else:
             event_class, definition = self._definition_for(record)
             self._check_version(definition, record)
             try:
-                decode = decoder_from(event_class, definition, stored_type.schema_version)
+                decoder = decoder_from(event_class, definition, stored_type.schema_version)
             except TypeError as error:
                 raise self._unreadable(EventDecodingError, record, f"has a class that none can be: {error}") from error
-        self._decoders[stored_type] = decode
-        return decode
+        self._decoders[stored_type] = decoder
+        return decoder
 
     def _definition_for(self, record: StoredRecord) -> tuple[type, EventDefinition]:
         try:
@@ -242,5 +246,5 @@ def _encoded_untyped(event: UntypedEvent) -> tuple[StoredType, bytes]:
 _encode_data = checked_encoder(Any, PAYLOAD_BYTES_MAX)
 
 
-def _untyped_decoder(stored_type: StoredType) -> Decode:
-    return lambda payload: UntypedEvent(stored_type.name, decode_plain(payload), stored_type.schema_version)
+def _untyped_decoder(stored_type: StoredType) -> Decoder:
+    return Decoder.from_plain(lambda data: UntypedEvent(stored_type.name, data, stored_type.schema_version))

@@ -9,7 +9,7 @@ from calliope.codec import EventCodec
 from calliope.flow import Source
 from calliope.limits import STREAM_ID_BYTES_MAX, checked_text
 from calliope.persisting import append_request
-from calliope.reading import RecordDecoder, live_source, recorded_event_decoder, stored_source
+from calliope.reading import event_decoder, live_source, recorded_event_decoder, stored_source
 from calliope.recorded_event import PersistReply, RecordedEvent
 from calliope.stores.protocol import EventStore
 from calliope.stores.record import Selection
@@ -40,7 +40,7 @@ class EventStream(Generic[E]):
         self._codec = codec
         self._clock = clock
         self._selection = Selection(stream_id=stream_id, kind="plain")
-        self._events = RecordDecoder(codec.decode, codec.decode_all)
+        self._events = event_decoder(codec)
         self._records = recorded_event_decoder(codec, store.journal_id)
 
     async def persist(

@@ -1,6 +1,6 @@
 """Which class an event is of when a reader across streams does not say."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from calliope.codec import EventCodec
@@ -32,9 +32,9 @@ class KnownTypes:
             codec = self._by_type[record.type] = self._codec_for(record)
         return codec.decode(record)
 
-    def decode_all(self, records: Sequence[StoredRecord]) -> list[Any]:
-        """Return the events of records."""
-        return list(map(self.decode, records))
+    def decode_array(self, stored_type: StoredType, array: bytes) -> list[Any]:
+        """Return the events of one type, quickly; see `EventCodec.decode_array`."""
+        return self._by_type[stored_type].decode_array(stored_type, array)
 
     def _codec_for(self, record: StoredRecord) -> EventCodec[Any]:
         try:

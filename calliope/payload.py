@@ -8,7 +8,7 @@ discovered years later.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -19,6 +19,27 @@ from calliope.upcasting import upcasted
 
 Encode = Callable[[Any], bytes]
 Decode = Callable[[bytes], Any]
+
+
+class Decoder(NamedTuple):
+    """Decodes payloads of one class.
+
+    Attributes:
+        one: decodes one payload.
+        array: decodes a msgpack array of payloads to a list.
+    """
+
+    one: Decode
+    array: Callable[[bytes], list[Any]]
+
+    @classmethod
+    def from_plain(cls, convert: Callable[[Any], Any]) -> "Decoder":
+        """Return a decoder that makes objects of plain data."""
+        return cls(
+            lambda payload: convert(decode_plain(payload)),
+            lambda array: list(map(convert, decode_plain(array))),
+        )
+
 
 encode_plain = msgspec.msgpack.Encoder().encode
 decode_plain: Decode = msgspec.msgpack.Decoder().decode
@@ -35,7 +56,7 @@ def checked_encoder(payload_type: Any, bytes_max: int) -> Encode:
 
     It raises `EventEncodingError` for an object that does not encode, reads back as another, or is too large.
     """
-    decode = current_decoder(payload_type)
+    decode = current_decoder(payload_type).one
     to_data = _pydantic_data if _is_pydantic(payload_type) else None
 
     def encode(value: Any) -> bytes:
@@ -75,21 +96,21 @@ def _has_unstored_fields(payload_type: Any) -> bool:
 _encode_sorted = msgspec.msgpack.Encoder(order="deterministic").encode
 
 
-def current_decoder(payload_type: Any) -> Decode:
-    """Return a function that decodes payloads of the current schema version."""
+def current_decoder(payload_type: Any) -> Decoder:
+    """Return what decodes payloads of the current schema version."""
     if _is_pydantic(payload_type):
-        convert = _converter(payload_type)
-        return lambda payload: convert(decode_plain(payload))
+        return Decoder.from_plain(_converter(payload_type))
     decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(payload_type)
-    return decoder.decode
+    array_decoder: msgspec.msgpack.Decoder[list[Any]] = msgspec.msgpack.Decoder(list[payload_type])
+    return Decoder(decoder.decode, array_decoder.decode)
 
 
-def decoder_from(payload_type: Any, definition: EventDefinition, from_version: int) -> Decode:
-    """Return a function that decodes payloads of a schema version; the upcasters must be there."""
+def decoder_from(payload_type: Any, definition: EventDefinition, from_version: int) -> Decoder:
+    """Return what decodes payloads of a schema version; the upcasters must be there."""
     if from_version == definition.version:
         return current_decoder(payload_type)
     convert = _converter(payload_type)
-    return lambda payload: convert(upcasted(definition, decode_plain(payload), from_version))
+    return Decoder.from_plain(lambda data: convert(upcasted(definition, data, from_version)))
 
 
 def _converter(payload_type: Any) -> Callable[[Any], Any]:

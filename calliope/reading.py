@@ -12,30 +12,31 @@ from typing import Generic, Protocol, TypeVar
 
 from calliope.errors import EventError
 from calliope.flow import Source
-from calliope.limits import checked_number
+from calliope.limits import POSITION_MAX, checked_number
 from calliope.recorded_event import RecordedEvent
 from calliope.stores.protocol import EventStore, Page, StreamSummary
-from calliope.stores.record import Selection, StoredRecord
+from calliope.stores.record import Selection, StoredRecord, StoredType
+from calliope.stores.run import RecordRun, Run
 
 E = TypeVar("E")
 T = TypeVar("T")
 
-PAGE_RECORDS_MIN = 64
+PAGE_RECORDS_MIN = 256
 """How many records are read at once for a consumer that wants few."""
 
-PAGE_RECORDS_MAX = 1_024
+PAGE_RECORDS_MAX = 2_048
 """How many records are read, decoded and held at once, at most."""
 
 
 class Codec(Protocol[E]):
-    """Turns records into events."""
+    """Turns records into events: one by one, or many of one type at once."""
 
     def decode(self, record: StoredRecord) -> E:
         """Return one record's event; raise an `EventError` that names the record."""
         ...
 
-    def decode_all(self, records: Sequence[StoredRecord]) -> list[E]:
-        """Return many records' events, quickly; raise anything if one of them does not decode."""
+    def decode_array(self, stored_type: StoredType, array: bytes) -> list[E]:
+        """Return the events of one type from a msgpack array of their payloads; raise anything if it cannot."""
         ...
 
 
@@ -52,9 +53,9 @@ class Reading:
         self.store = store
         self.selection = selection
         self.after = after
-        self.place_of: Callable[[StoredRecord], int] = attrgetter(
-            "position" if selection.stream_id is None else "sequence_number"
-        )
+        whole = selection.stream_id is None
+        self.place_of: Callable[[StoredRecord], int] = attrgetter("position" if whole else "sequence_number")
+        self._last_place: Callable[[Run], int] = attrgetter("last_position" if whole else "last_sequence_number")
 
     async def next_page(self, limit: int) -> Page:
         """Read the next page and step behind it."""
@@ -65,19 +66,19 @@ class Reading:
         else:
             page = await self.store.read_all(self.selection, after=self.after, limit=limit)
             self.after = max(self.after, page.through)
-        self._step_behind(page.records)
+        self._step_behind(page.run)
         return page
 
-    def next_from_tail(self, position: int) -> list[StoredRecord]:
+    def next_from_tail(self, position: int) -> Run:
         """Take what the tail has after a position and step behind it."""
         found = self.store.tail.after(position, self.selection)
-        records = [record for record in found if self.place_of(record) > self.after]
-        self._step_behind(records)
-        return records
+        run = RecordRun([record for record in found if self.place_of(record) > self.after])
+        self._step_behind(run)
+        return run
 
-    def _step_behind(self, records: Sequence[StoredRecord]) -> None:
-        if records:
-            self.after = self.place_of(records[-1])
+    def _step_behind(self, run: Run) -> None:
+        if run:
+            self.after = self._last_place(run)
 
 
 class RecordDecoder(Generic[T]):
@@ -85,25 +86,22 @@ class RecordDecoder(Generic[T]):
 
     Args:
         decode: for one record; raises an `EventError` that names it.
-        decode_all: for many, quickly; any error sends them to `decode`, one by one.
+        decode_run: for many, quickly; any error sends them to `decode`, one by one.
     """
 
-    def __init__(
-        self,
-        decode: Callable[[StoredRecord], T],
-        decode_all: Callable[[Sequence[StoredRecord]], list[T]],
-    ) -> None:
+    def __init__(self, decode: Callable[[StoredRecord], T], decode_run: Callable[[Run], list[T]]) -> None:
         self.decode = decode
-        self._decode_all = decode_all
+        self._decode_run = decode_run
+
+    def quickly_decoded(self, run: Run) -> list[T] | None:
+        """Return what becomes of all records; None if any of them does not decode."""
+        try:
+            return self._decode_run(run)
+        except Exception:
+            return None
 
     def decoded(self, records: Sequence[StoredRecord]) -> list[T]:
         """Return what precedes the first record that does not decode; raise its error if that is the first of all."""
-        try:
-            return self._decode_all(records)
-        except Exception:
-            return self._up_to_error(records)
-
-    def _up_to_error(self, records: Sequence[StoredRecord]) -> list[T]:
         elements: list[T] = []
         for record in records:
             try:
@@ -115,16 +113,64 @@ class RecordDecoder(Generic[T]):
         return elements
 
 
+def event_decoder(codec: Codec[E]) -> RecordDecoder[E]:
+    """Return a decoder that gives events alone."""
+    return RecordDecoder(codec.decode, lambda run: run.typed_payloads().decoded(codec.decode_array))
+
+
 def recorded_event_decoder(codec: Codec[E], journal_id: str) -> RecordDecoder[RecordedEvent[E]]:
     """Return a decoder that gives each event with its place and context."""
 
     def decode(record: StoredRecord) -> RecordedEvent[E]:
         return RecordedEvent(record, codec.decode(record), journal_id)
 
-    def decode_all(records: Sequence[StoredRecord]) -> list[RecordedEvent[E]]:
-        return list(map(RecordedEvent, records, codec.decode_all(records), repeat(journal_id)))
+    def decode_run(run: Run) -> list[RecordedEvent[E]]:
+        events = run.typed_payloads().decoded(codec.decode_array)
+        return list(map(RecordedEvent, run.records, events, repeat(journal_id)))
 
-    return RecordDecoder(decode, decode_all)
+    return RecordDecoder(decode, decode_run)
+
+
+class Undelivered(Generic[T]):
+    """What was read and not handed out yet. It is decoded all at once, or, if that fails, as far as it is asked for.
+
+    Args:
+        decoder: what becomes of each record.
+    """
+
+    def __init__(self, decoder: RecordDecoder[T]) -> None:
+        self._decoder = decoder
+        self._run: Run = RecordRun()
+        self._elements: list[T] = []
+        self._records: list[StoredRecord] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._run) or bool(self._elements) or bool(self._records)
+
+    def put(self, run: Run) -> None:
+        """Take what was read; everything before it has been handed out."""
+        self._run = run
+
+    def take(self, limit: int) -> list[T]:
+        """Hand out the next elements; raise the error of a record that does not decode, after those before it."""
+        if self._run:
+            elements = self._decoder.quickly_decoded(self._run)
+            if elements is None:
+                self._records = self._run.records
+            else:
+                self._elements = elements
+            self._run = RecordRun()
+        if self._records:
+            elements = self._decoder.decoded(self._records[:limit])
+            self._records = self._records[len(elements) :]
+            return elements
+        elements, self._elements = self._elements[:limit], self._elements[limit:]
+        return elements
+
+    def clear(self) -> None:
+        """Forget what was read ahead."""
+        self._run = RecordRun()
+        self._elements, self._records = [], []
 
 
 def stored_source(
@@ -162,24 +208,21 @@ class StoredInlet(Generic[T]):
 
     def __init__(self, reading: Reading, decoder: RecordDecoder[T], until: int | None) -> None:
         self._reading = reading
-        self._decoder = decoder
+        self._undelivered = Undelivered(decoder)
         self._until = until
         self._head: int | None = None
-        self._waiting: Sequence[StoredRecord] = ()
         self._finished = until is not None and until <= reading.after
 
     async def pull(self, limit: int, /) -> list[T]:
         """Hand out the next elements; see `Inlet.pull`."""
-        while not self._waiting and not self._finished:
+        while not self._undelivered and not self._finished:
             await self._read(limit)
-        elements = self._decoder.decoded(self._waiting[:limit]) if self._waiting else []
-        self._waiting = self._waiting[len(elements) :]
-        return elements
+        return self._undelivered.take(limit)
 
     async def aclose(self) -> None:
         """Forget what was read ahead."""
         self._finished = True
-        self._waiting = ()
+        self._undelivered.clear()
 
     async def _read(self, limit: int) -> None:
         limit = min(max(limit, PAGE_RECORDS_MIN), PAGE_RECORDS_MAX)
@@ -188,14 +231,15 @@ class StoredInlet(Generic[T]):
         page = await self._reading.next_page(limit)
         if self._head is None:
             self._head = page.head
-        records = page.records
-        if records and (records[-1].position > self._head or self._passes_until(records[-1])):
-            records = [record for record in records if record.position <= self._head and not self._passes_until(record)]
-        self._waiting = records
+        self._undelivered.put(self._up_to_end(page.run, self._head))
         self._finished = page.through >= self._head or (self._until is not None and self._reading.after >= self._until)
 
-    def _passes_until(self, record: StoredRecord) -> bool:
-        return self._until is not None and self._reading.place_of(record) > self._until
+    def _up_to_end(self, run: Run, head: int) -> Run:
+        until = POSITION_MAX if self._until is None else self._until
+        if not run or (run.last_position <= head and self._reading.after <= until):
+            return run
+        place_of = self._reading.place_of
+        return RecordRun([record for record in run.records if record.position <= head and place_of(record) <= until])
 
 
 class LiveInlet(Generic[T]):
@@ -208,33 +252,30 @@ class LiveInlet(Generic[T]):
 
     def __init__(self, reading: Reading, decoder: RecordDecoder[T]) -> None:
         self._reading = reading
-        self._decoder = decoder
+        self._undelivered = Undelivered(decoder)
         self._through = -1
-        self._waiting: Sequence[StoredRecord] = ()
 
     async def pull(self, limit: int, /) -> list[T]:
         """Hand out the next elements, waiting for the first of them; see `Inlet.pull`."""
-        while not self._waiting:
-            self._waiting = await self._read(limit)
-        elements = self._decoder.decoded(self._waiting[:limit])
-        self._waiting = self._waiting[len(elements) :]
-        return elements
+        while not self._undelivered:
+            self._undelivered.put(await self._read(limit))
+        return self._undelivered.take(limit)
 
     async def aclose(self) -> None:
         """Forget what was read ahead."""
-        self._waiting = ()
+        self._undelivered.clear()
 
-    async def _read(self, limit: int) -> Sequence[StoredRecord]:
+    async def _read(self, limit: int) -> Run:
         tail = self._reading.store.tail
         if not tail.covers(self._through):
             page = await self._reading.next_page(min(max(limit, PAGE_RECORDS_MIN), PAGE_RECORDS_MAX))
             self._through = page.through
-            return page.records
-        records = self._reading.next_from_tail(self._through)
+            return page.run
+        run = self._reading.next_from_tail(self._through)
         self._through = tail.position
-        if not records:
+        if not run:
             await tail.wait(self._reading.selection.stream_id)
-        return records
+        return run
 
 
 class StreamsInlet:

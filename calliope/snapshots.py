@@ -133,7 +133,7 @@ def _decoded(stored: StoredSnapshot, state_type: Any) -> Any:
     try:
         state_classes = list(event_classes(state_type))
     except TypeError:
-        return current_decoder(state_type)(stored.payload)  # plain data, such as dict[str, int]
+        return current_decoder(state_type).one(stored.payload)  # plain data, such as dict[str, int]
     for state_class in state_classes:
         definition = definition_of(state_class)
         if stored.type.name in (definition.name, *definition.aliases):
@@ -144,7 +144,7 @@ def _decoded(stored: StoredSnapshot, state_type: Any) -> Any:
 def _decoder(state_class: type, definition: EventDefinition, from_version: int) -> Decode:
     if from_version > definition.version or missing_upcaster(definition, from_version):
         raise ValueError(f"no upcaster takes version {from_version} to {definition.version}")
-    return decoder_from(state_class, definition, from_version)
+    return decoder_from(state_class, definition, from_version).one
 
 
 def _time_of(stored: StoredSnapshot) -> datetime:

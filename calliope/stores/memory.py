@@ -17,6 +17,7 @@ from calliope.stores.memory_log import MemoryLog
 from calliope.stores.protocol import AppendRequest, Page, StoredSnapshot, StreamSummary
 from calliope.stores.record import NewEvent, Selection, StoredRecord, StreamKind, position_of_minted_id
 from calliope.stores.replica_store import Appended, LogPage, StoredState, Writing
+from calliope.stores.run import RecordRun
 from calliope.stores.stream_versions import StreamVersions, appended_before, new_events, unobserved
 from calliope.stores.tail import Tail
 from calliope.stores.versioned import EntryGathering, LogEntry, Versioned, encode_change
@@ -197,7 +198,7 @@ class MemoryStore:
         await self._turn()
         head = len(self._records)
         records = self._of_kind(stream_id, kind)[after : after + limit]
-        return Page(records, records[-1].position if len(records) == limit else head, head)
+        return Page(RecordRun(records), records[-1].position if len(records) == limit else head, head)
 
     async def read_all(self, selection: Selection, *, after: int, limit: int) -> Page:
         """Return records of all streams; see `EventStore.read_all`."""
@@ -205,7 +206,7 @@ class MemoryStore:
         head = len(self._records)
         records = selection.among(self._records[after : after + SCAN_POSITIONS_MAX])[:limit]
         through = records[-1].position if len(records) == limit else max(after, min(head, after + SCAN_POSITIONS_MAX))
-        return Page(records, through, head)
+        return Page(RecordRun(records), through, head)
 
     async def stream(self, stream_id: str, *, kind: StreamKind | None = None) -> StreamSummary | None:
         """Return one stream's summary; see `EventStore.stream`."""

@@ -16,6 +16,7 @@ from typing import Protocol
 import msgspec
 
 from calliope.stores.record import NewEvent, Selection, StoredRecord, StoredType, StreamKind
+from calliope.stores.run import Run
 from calliope.stores.tail import Tail
 
 __all__ = [
@@ -34,7 +35,8 @@ class AppendRequest(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         stream_id: the stream.
         kind: what kind of stream the caller takes it for.
-        events: one or more events.
+        events: one or more events. A store may put those together that share their attributes, by identity, but for
+            the event id of the first.
         timestamp: when they were persisted, in microseconds since 1970 UTC.
         expected_version: the sequence number that the stream must have now (0: no events), or None for any.
         event_id: names the request, so that it is written once; the first event bears it among its attributes.
@@ -53,14 +55,20 @@ class Page:
     """A part of what was asked for, read at one moment.
 
     Attributes:
-        records: the records, in order; fewer than asked for, or none, do not mean the end: see `complete`.
+        run: the records, in order; fewer than asked for, or none, do not mean the end: see `complete`. They stay in
+            the form in which they were read until somebody asks for `records` or, decoding, for payloads.
         through: every matching record up to this position has now been read.
         head: the journal's highest position at that moment.
     """
 
-    records: list[StoredRecord]
+    run: Run
     through: int
     head: int
+
+    @property
+    def records(self) -> list[StoredRecord]:
+        """The records, one an event."""
+        return self.run.records
 
     @property
     def complete(self) -> bool:

@@ -87,7 +87,13 @@ _decode_replicated = msgspec.msgpack.Decoder(ReplicatedAttributes).decode
 
 
 class NewEvent(msgspec.Struct, frozen=True, gc=False):
-    """An event that has no place yet."""
+    """An event that has no place yet.
+
+    Attributes:
+        type: the stored type name and schema version.
+        payload: the event, encoded as one msgpack value: readers decode many at once.
+        attributes: event id, tags and metadata.
+    """
 
     type: StoredType
     payload: bytes
@@ -103,7 +109,7 @@ class StoredRecord(msgspec.Struct, frozen=True, gc=False):
         sequence_number: its place in the stream: 1, 2, 3 …
         type: the stored type name and schema version.
         timestamp: when it was persisted, in microseconds since 1970 UTC.
-        payload: the event, encoded.
+        payload: the event, encoded as one msgpack value.
         attributes: event id, tags and metadata; in a replicated stream the writer and the version too.
     """
 

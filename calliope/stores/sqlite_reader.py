@@ -6,11 +6,10 @@ grow with everything that is written meanwhile.
 Positions and sequence numbers have no gaps in this store, so a gap is a loss and is reported like a wrong checksum.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from itertools import islice
-from operator import attrgetter
-from typing import TypeVar, cast
+from typing import cast
 from zlib import crc32
 
 import apsw
@@ -19,7 +18,8 @@ import msgspec
 from calliope.errors import CorruptRecordError
 from calliope.stores.protocol import Page, StoredSnapshot, StreamKind, StreamSummary
 from calliope.stores.record import Selection, StoredRecord, StoredType
-from calliope.stores.sqlite_rows import COLUMNS, Row, RowReader
+from calliope.stores.run import RecordRun, Run
+from calliope.stores.sqlite_rows import COLUMNS, Row, RowReader, RowRun, follow_one_another
 from calliope.stores.sqlite_schema import transaction
 
 PAGE_PAYLOAD_BYTES_MAX = 4 * 1024 * 1024
@@ -28,17 +28,17 @@ PAGE_PAYLOAD_BYTES_MAX = 4 * 1024 * 1024
 SCAN_POSITIONS_MAX = 20_000
 """How far one page looks for records that match a selection; it may come back empty and further on."""
 
-_ROWS_AT_ONCE = 32
+_ROWS_AT_FIRST = 8
 _STREAM_READERS_MAX = 4_096
 
 # CROSS JOIN keeps the planner from scanning the events; both halves come in order, so the ORDER BY only merges them.
 _STREAM_ROWS = " UNION ALL ".join(
-    "SELECT place.position, place.sequence_number, type, timestamp, attributes, payload, checksum"
+    "SELECT place.position, place.sequence_number, event_count, type, timestamp, attributes, payload, checksum"
     f" FROM {index} AS place CROSS JOIN event ON event.position = place.position"
     " WHERE place.stream = ?1 AND place.sequence_number > ?2"
     for index in ("event_by_stream", "recent_event_by_stream")
 )
-_STREAM_ROWS += " ORDER BY 2 LIMIT ?3"
+_STREAM_ROWS += " ORDER BY 2"
 
 _STREAM_NUMBER = "SELECT id FROM stream WHERE stream_id = ?1 AND (?2 IS NULL OR kind = ?2) ORDER BY kind LIMIT 1"
 
@@ -47,8 +47,6 @@ HEAD_OF_STREAM = """coalesce(
     (SELECT max(sequence_number) FROM event_by_stream WHERE stream = stream.id),
     0)"""
 """The sequence number of a stream's last event, as an expression over the stream table."""
-
-R = TypeVar("R")
 
 
 class SqliteReader:
@@ -72,18 +70,20 @@ class SqliteReader:
         """Return records of one stream within a transaction that is open already."""
         head = self.head()
         number = self.connection.execute(_STREAM_NUMBER, (stream_id, kind)).get
-        record_of = self._row_reader(stream_id).record
-        with closing(self.connection.execute(_STREAM_ROWS, (number, after, limit))) as rows:
-            records, exhausted = _gathered(cast(Iterator[Row], rows), record_of, _sequence_number, after, limit)
-        return Page(records, head if exhausted else records[-1].position, head)
+        with closing(self.connection.execute(_STREAM_ROWS, (number, after))) as cursor:
+            rows, exhausted = _fetched(cast(Iterator[Row], cursor), limit)
+        if not rows:
+            return Page(RecordRun(), head, head)
+        reader, last = self._row_reader(stream_id), rows[-1][0]
+        run = _cut(_whole(rows, reader, after), reader, after, limit)
+        return Page(run, head if exhausted and run.last_position == last else run.last_position, head)
 
     def all_page(self, selection: Selection, after: int, limit: int) -> Page:
         """Return records of all streams; see `EventStore.read_all`."""
         with transaction(self.connection, "DEFERRED"):
             head = self.head()
-            end = min(head, after + SCAN_POSITIONS_MAX)
-            records, exhausted = self._scan(selection, after, end, limit)
-        return Page(records, max(end, after) if exhausted else records[-1].position, head)
+            records, through = self._scan(selection, after, self._row_at(min(head, after + SCAN_POSITIONS_MAX)), limit)
+        return Page(RecordRun(records), max(through, after), head)
 
     def log(self, after: int, limit: int) -> list[StoredRecord]:
         """Return records after a position, within a transaction that is open already: at least one.
@@ -93,7 +93,7 @@ class SqliteReader:
         Raises:
             CorruptRecordError: the first of them is damaged or missing.
         """
-        return self._scan(Selection(), after, after + limit, limit)[0]
+        return self._scan(Selection(), after, self._row_at(after + limit), limit)[0]
 
     def stream(self, stream_id: str, kind: StreamKind | None = None) -> StreamSummary | None:
         """Return one stream's summary, or None if it has no events."""
@@ -138,22 +138,39 @@ class SqliteReader:
         )
         return [_snapshot(snapshot_id, *row) for row in rows]
 
-    def _scan(self, selection: Selection, after: int, end: int, limit: int) -> tuple[list[StoredRecord], bool]:
+    def _row_at(self, position: int) -> int:
+        """Return the number of the row that holds a position, or the position itself if none does."""
+        row = self.connection.execute(
+            "SELECT position FROM event WHERE position >= ? ORDER BY position LIMIT 1", (position,)
+        ).fetchone()
+        return position if row is None else cast(int, row[0])
+
+    def _scan(self, selection: Selection, after: int, end: int, limit: int) -> tuple[list[StoredRecord], int]:
+        """Return records after a position, and through which position they are all that match.
+
+        What precedes a damaged row is returned; the next page begins with the damage and raises.
+        """
         conditions, bindings = _conditions(selection, after, end)
         sql = (
-            f"SELECT stream_id, {COLUMNS} FROM event JOIN stream ON stream.id = event.stream"
-            f" WHERE position > ? AND position <= ? {conditions} ORDER BY position LIMIT ?"
+            f"SELECT {COLUMNS}, stream_id FROM event JOIN stream ON stream.id = event.stream"
+            f" WHERE position > ? AND position <= ? {conditions} ORDER BY position"
         )
-
-        def record_of(row: tuple[object, ...]) -> StoredRecord:
-            return self._row_reader(cast(str, row[0])).record(cast(Row, row[1:]))
-
-        with closing(self.connection.execute(sql, (after, end, *bindings, limit))) as rows:
-            place_of = None if conditions else _position
-            records, exhausted = _gathered(cast(Iterator[tuple[object, ...]], rows), record_of, place_of, after, limit)
-        if exhausted and not conditions and len(records) < end - after:
-            raise CorruptRecordError(after + len(records) + 1, "is missing")
-        return records, exhausted
+        gathered = _Gathered(selection, after, limit, without_gaps=not conditions)
+        with closing(self.connection.execute(sql, (after, end, *bindings))) as cursor:
+            rows = cast(Iterator[tuple[object, ...]], cursor)
+            try:
+                for row in rows:
+                    if not gathered.add(self._row_reader(cast(str, row[-1])).records(cast(Row, row[:-1]))):
+                        return gathered.records, gathered.through
+            except CorruptRecordError:
+                if gathered.through > after:
+                    return gathered.records, gathered.through
+                raise
+        if not conditions and gathered.through < end:
+            if gathered.through == after:
+                raise CorruptRecordError(after + 1, "is missing")
+            return gathered.records, gathered.through
+        return gathered.records, end
 
     def _row_reader(self, stream_id: str) -> RowReader:
         reader = self._row_readers.get(stream_id)
@@ -173,56 +190,104 @@ class SqliteReader:
         return self._types[number]
 
 
-def _gathered(
-    rows: Iterator[R],
-    record_of: Callable[[R], StoredRecord],
-    place_of: Callable[[StoredRecord], int] | None,
-    after: int,
-    limit: int,
-) -> tuple[list[StoredRecord], bool]:
-    """Gather records a few at a time up to the limits of a page; tell whether there were no more.
+class _Gathered:
+    """The records of a page across streams, gathered row by row up to its limits.
 
-    What precedes a damaged record is returned as a page of its own; the next page begins with the damage and raises.
-    `place_of` says by which number the records must follow one another without a gap, if they must.
+    Args:
+        selection: which records of a row are wanted.
+        after: the position after which the page begins.
+        limit: how many records it may have.
+        without_gaps: whether positions must follow one another.
+
+    Attributes:
+        records: what was gathered.
+        through: up to which position everything was looked at.
     """
-    gathered: list[StoredRecord] = []
-    byte_count = 0
-    while len(gathered) < limit and byte_count < PAGE_PAYLOAD_BYTES_MAX:
-        start = len(gathered)
-        damage = _extend(gathered, map(record_of, islice(rows, _ROWS_AT_ONCE)))
-        if place_of is not None:
-            damage = _gap(gathered, start, place_of, after + start) or damage
-        if damage is not None:
-            if not gathered:
-                raise damage
-            return gathered, False
-        if len(gathered) - start < _ROWS_AT_ONCE and len(gathered) < limit:
-            return gathered, True
-        byte_count += sum([len(record.payload) for record in gathered[start:]])
-    return gathered, False
+
+    def __init__(self, selection: Selection, after: int, limit: int, *, without_gaps: bool) -> None:
+        self.records: list[StoredRecord] = []
+        self.through = after
+        self._selection = selection
+        self._limit = limit
+        self._without_gaps = without_gaps
+        self._byte_count = 0
+
+    def add(self, records: list[StoredRecord]) -> bool:
+        """Add the records of one row, or as many as are wanted; tell whether there is room for more.
+
+        Raises:
+            CorruptRecordError: positions before the row are missing.
+        """
+        last = records[-1].position
+        if self._without_gaps and records[0].position > self.through + 1:
+            raise CorruptRecordError(self.through + 1, f"is missing before {records[0].position}")
+        if len(records) > 1:
+            records = [record for record in records if record.position > self.through]
+            if self._selection.types:  # a row of several types is found by any of them
+                records = [record for record in records if record.type.name in self._selection.types]
+        room = self._limit - len(self.records)
+        if len(records) > room:
+            self.records += records[:room]
+            self.through = self.records[-1].position
+            return False
+        self.records += records
+        self.through = last
+        self._byte_count += sum([len(record.payload) for record in records])
+        return len(self.records) < self._limit and self._byte_count < PAGE_PAYLOAD_BYTES_MAX
 
 
-def _extend(gathered: list[StoredRecord], records: Iterable[StoredRecord]) -> CorruptRecordError | None:
-    try:
-        gathered.extend(records)  # keeps what came before an error
-    except CorruptRecordError as damage:
-        return damage
-    return None
+def _fetched(cursor: Iterator[Row], limit: int) -> tuple[list[Row], bool]:
+    """Fetch rows until they have as many events or bytes as a page; tell whether there were no more."""
+    rows: list[Row] = []
+    event_count = byte_count = 0
+    wanted = min(_ROWS_AT_FIRST, limit)
+    while True:
+        more = list(islice(cursor, wanted))
+        rows += more
+        if len(more) < wanted:
+            return rows, True
+        event_count += sum([row[2] for row in more])
+        byte_count += sum([len(row[6]) for row in more])
+        if event_count >= limit or byte_count >= PAGE_PAYLOAD_BYTES_MAX:
+            return rows, False
+        # As many as would fill the page if they are like those before, and never very many more than there are.
+        wanted = min(
+            4 * len(rows),
+            1 + (limit - event_count) * len(rows) // max(event_count, 1),
+            1 + (PAGE_PAYLOAD_BYTES_MAX - byte_count) * len(rows) // max(byte_count, 1),
+        )
 
 
-def _gap(
-    gathered: list[StoredRecord], start: int, place_of: Callable[[StoredRecord], int], after: int
-) -> CorruptRecordError | None:
-    """Cut what follows a gap, and report it. Places grow strictly, so the last one tells whether there is any."""
-    if len(gathered) == start or place_of(gathered[-1]) == after + len(gathered) - start:
-        return None
-    for index in range(start, len(gathered)):
-        expected = after + 1 + index - start
-        if place_of(gathered[index]) != expected:
-            place, stream_id = place_of(gathered[index]), gathered[index].stream_id
-            del gathered[index:]
-            return CorruptRecordError(None, f"number {expected} is missing before {place} (stream {stream_id!r})")
-    return None
+def _whole(rows: list[Row], reader: RowReader, after: int) -> list[Row]:
+    """Return what precedes the first damaged or missing row; raise its error if that is the first of all."""
+    starts_there = rows[0][1] - rows[0][2] <= after
+    if starts_there and follow_one_another(rows) and reader.are_whole(rows):
+        return rows
+    number = after
+    for index, row in enumerate(rows):
+        try:
+            reader.check(row)
+            if row[1] - row[2] > number:
+                raise CorruptRecordError(
+                    None, f"number {number + 1} is missing before {row[1]} (stream {reader.stream_id!r})"
+                )
+        except CorruptRecordError:
+            if index:
+                return rows[:index]
+            raise
+        number = row[1]
+    return rows
+
+
+def _cut(rows: list[Row], reader: RowReader, after: int, limit: int) -> Run:
+    """Return a run of rows that begins after a sequence number and keeps the limit; it ends with a row if it can."""
+    wanted = after + limit
+    while len(rows) > 1 and rows[-1][1] > wanted:
+        rows.pop()
+    run = RowRun(rows, reader)
+    if rows[0][1] - rows[0][2] == after and run.last_sequence_number <= wanted:
+        return run
+    return RecordRun([record for record in run.records if after < record.sequence_number <= wanted])
 
 
 def _conditions(selection: Selection, after: int, end: int) -> tuple[str, list[str | int]]:
@@ -239,7 +304,7 @@ def _conditions(selection: Selection, after: int, end: int) -> tuple[str, list[s
         bindings += [len(selection.prefix), selection.prefix]
     if selection.types:
         places = ",".join("?" * len(selection.types))
-        conditions += f" AND type IN (SELECT id FROM event_type WHERE name IN ({places}))"
+        conditions += f" AND (typeof(type) = 'blob' OR type IN (SELECT id FROM event_type WHERE name IN ({places})))"
         bindings += sorted(selection.types)
     for tag in sorted(selection.tags):
         conditions += (
@@ -247,10 +312,6 @@ def _conditions(selection: Selection, after: int, end: int) -> tuple[str, list[s
         )
         bindings += [tag, after, end]
     return conditions, bindings
-
-
-_position = attrgetter("position")
-_sequence_number = attrgetter("sequence_number")
 
 
 def _snapshot(

@@ -3,14 +3,21 @@
     meta        one row: the journal id, and how often something other than events was written
     stream      a number for each stream id, and the stream's kind
     event_type  a number for each stored type name and schema version
-    event       one row an event; `position` is the order of the journal and has no gaps
+    event       one row a request, or a part of one; `position` is the order of the journal and has no gaps
     event_by_stream, recent_event_by_stream
-                the positions of each stream's events: an index in two levels
+                the rows of each stream: an index in two levels
     event_key   the event ids that callers gave and what they named, for writing it once
-    event_tag   the positions of each tag
+    event_tag   the rows of each tag
     snapshot    states
     replica, replica_log, log_entry, stream_version, crdt_state, replica_fact
                 what makes the journal a replica: see `sqlite_log`
+
+A request is a row: what one persist wrote to a stream stands together, so that a list of events is written, checked
+and decoded as one, which is several times faster than an event at a time. A row is known by its last event: it holds
+the positions from `position - event_count + 1` to `position`, so whatever lies behind a position is in the rows above
+it, and the highest row says where the journal ends. The same holds for sequence numbers. A row has at most 256 events
+and, if it has several, 64 KiB of payload; a large request becomes several rows in one transaction. `sqlite_rows` tells
+what a row holds.
 
 Rows are small integers and two blobs because the layout decides the speed: an index over text stream ids halves it.
 An ordinary index over (stream, sequence number) would cost more than all the rest: a commit of 256 events of as many
@@ -19,7 +26,7 @@ fits a few pages, and are folded into the large one together (a log-structured m
 Acta Informatica 33, 1996). Both are keyed alike, and the small one holds each stream's later events: a stream is read
 from the large one first, then from the small one.
 
-Every event carries a CRC-32 over all that is served of it, the stream id and type name included, so that a record is
+Every row carries a CRC-32 over all that is served of it, the stream id and type names included, so that a record is
 checked from end to end; see `sqlite_rows`. Every page carries one as well; see `page_checksums`.
 
 `application_id` says that a database is a journal, `user_version` in which format. A reader refuses a newer format.
@@ -65,9 +72,10 @@ CREATE TABLE event (
     position INTEGER PRIMARY KEY,
     stream INTEGER NOT NULL,
     sequence_number INTEGER NOT NULL,
-    type INTEGER NOT NULL,
+    event_count INTEGER NOT NULL,
+    type ANY NOT NULL,
     timestamp INTEGER NOT NULL,
-    attributes BLOB,
+    attributes BLOB NOT NULL,
     payload BLOB NOT NULL,
     checksum INTEGER NOT NULL
 ) STRICT;

@@ -38,7 +38,7 @@ from calliope.stores.sqlite_errors import translated
 from calliope.stores.sqlite_log import LogBatch, LogWrite
 from calliope.stores.sqlite_log_reader import entries_after, log_state, stream_versions
 from calliope.stores.sqlite_reader import HEAD_OF_STREAM, SqliteReader
-from calliope.stores.sqlite_rows import ALL_COLUMNS, checksum_seed, row_of
+from calliope.stores.sqlite_rows import ALL_COLUMNS, KnownType, NewRow, checksum_seed, row_of, rows_of
 from calliope.stores.sqlite_schema import transaction
 from calliope.stores.stream_versions import (
     NOBODY,
@@ -63,17 +63,17 @@ FOREIGN_LOG_BYTES_MAX = 1024 * 1024
 SCAN_RECORDS = 64
 """How many records are read at once when a stream is searched backwards."""
 
-RECENT_EVENTS_MAX = 4_096
+RECENT_ROWS_MAX = 4_096
 """How many entries the small index takes before they are folded into the large one."""
 
-_INDEX_EVENTS = (
+_INDEX_ROWS = (
     "INSERT INTO recent_event_by_stream SELECT stream, sequence_number, position FROM event WHERE position >= ?"
 )
 _FOLD_INDEX = """
     INSERT INTO event_by_stream SELECT stream, sequence_number, position FROM recent_event_by_stream;
     DELETE FROM recent_event_by_stream
 """
-_INSERT_EVENT = f"INSERT INTO event ({ALL_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT_ROW = f"INSERT INTO event ({ALL_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 _COUNT_OTHER_WRITES = "UPDATE meta SET other_writes = other_writes + ? RETURNING other_writes"
 
@@ -113,7 +113,7 @@ class _Stream:
     number: int
     kind: StreamKind
     sequence_number: int
-    types: dict[StoredType, tuple[int, int]] = field(default_factory=dict)
+    types: dict[StoredType, KnownType] = field(default_factory=dict)
     versions: StreamVersions | None = None
 
 
@@ -163,7 +163,7 @@ class SqliteWriter:
         self.journal_id = held.journal_id
         self._mark = mark
         self.head = held.position
-        self._folded_at = 0
+        self._recent_rows = held.position  # at most
         self._connection = storage.readable()
         self._path = self._connection.filename
         self._data_version: object = None  # so that the first look looks
@@ -189,7 +189,7 @@ class SqliteWriter:
                 for pending in batch:
                     self._stage(pending, staged)
                 staged.insert(self._connection)
-                self._fold_index()
+                self._fold_index(len(staged.rows))
                 log_salts = self._storage.log_salts()
         except Exception as error:
             self._fail(batch, error, visible)
@@ -250,10 +250,11 @@ class SqliteWriter:
         self._log_numbers: dict[str, int] = {}
         self._types: dict[StoredType, int] = {}
 
-    def _fold_index(self) -> None:
-        if self.head - self._folded_at >= RECENT_EVENTS_MAX:
+    def _fold_index(self, new_rows: int) -> None:
+        self._recent_rows += new_rows
+        if self._recent_rows >= RECENT_ROWS_MAX:
             self._connection.execute(_FOLD_INDEX)
-            self._folded_at = self.head
+            self._recent_rows = 0
 
     def _forget_oldest(self) -> None:
         """Keep memory bounded; only between transactions, when all that is remembered is in the tables too."""
@@ -431,20 +432,25 @@ class SqliteWriter:
         for event in request.events:
             position += 1
             sequence_number += 1
-            record = StoredRecord(
-                position, stream_id, sequence_number, event.type, timestamp, event.payload, event.attributes
+            records.append(
+                StoredRecord(
+                    position, stream_id, sequence_number, event.type, timestamp, event.payload, event.attributes
+                )
             )
-            known = stream.types.get(event.type) or self._learn_type(event.type, stream_id, stream)
-            records.append(record)
-            staged.rows.append(row_of(record, stream.number, *known))
-            if event.attributes.tags:
-                staged.tags += [(tag, position) for tag in event.attributes.tags]
+        if len(records) == 1:
+            known = stream.types.get(event.type) or self._known(event.type, stream_id, stream)
+            staged.add(row_of(records[0], stream.number, known), event.attributes.tags)
+        else:
+            for row, tags in rows_of(records, stream.number, lambda each: self._known(each, stream_id, stream)):
+                staged.add(row, tags)
         self.head, stream.sequence_number = position, sequence_number
         staged.records += records
         return records
 
-    def _learn_type(self, stored_type: StoredType, stream_id: str, stream: _Stream) -> tuple[int, int]:
-        known = stream.types[stored_type] = self._type_number(stored_type), checksum_seed(stream_id, stored_type)
+    def _known(self, stored_type: StoredType, stream_id: str, stream: _Stream) -> KnownType:
+        known = stream.types.get(stored_type)
+        if known is None:
+            known = stream.types[stored_type] = self._type_number(stored_type), checksum_seed(stream_id, stored_type)
         return known
 
     def _stream(self, stream_id: str, kind: StreamKind, *, create: bool = False) -> _Stream:
@@ -535,15 +541,21 @@ class _Staged:
         self.versions: dict[tuple[int, str], tuple[object, ...]] = {}
         self.other_write_count = 0
         self.records: list[StoredRecord] = []
-        self.rows: list[tuple[object, ...]] = []
+        self.rows: list[NewRow] = []
         self.tags: list[tuple[str, int]] = []
         self.named: dict[tuple[int, str], list[StoredRecord]] = {}
         self.other_writes = 0
 
+    def add(self, row: NewRow, tags: Sequence[str]) -> None:
+        """Add a row of the event table, and the tags that its events have."""
+        self.rows.append(row)
+        if tags:
+            self.tags += [(tag, row[1]) for tag in tags]
+
     def insert(self, connection: apsw.Connection) -> None:
         if self.rows:
-            connection.executemany(_INSERT_EVENT, self.rows)
-            connection.execute(_INDEX_EVENTS, (self.records[0].position,))
+            connection.executemany(_INSERT_ROW, self.rows)
+            connection.execute(_INDEX_ROWS, (self.records[0].position,))
         if self.tags:
             connection.executemany("INSERT INTO event_tag VALUES (?, ?)", self.tags)
         if self.named:

@@ -1,7 +1,7 @@
 """What every store promises about its tail, and to those who read live."""
 # ruff: noqa: D102 - the name of a test is a sentence
 
-from collections.abc import Sequence
+from operator import attrgetter
 
 import anyio
 import pytest
@@ -160,8 +160,4 @@ def _same(record: StoredRecord) -> StoredRecord:
     return record
 
 
-def _all_the_same(records: Sequence[StoredRecord]) -> list[StoredRecord]:
-    return list(records)
-
-
-_UNDECODED: RecordDecoder[StoredRecord] = RecordDecoder(_same, _all_the_same)
+_UNDECODED: RecordDecoder[StoredRecord] = RecordDecoder(_same, attrgetter("records"))

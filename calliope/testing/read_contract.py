@@ -8,10 +8,10 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from calliope.stores.protocol import EventStore, StreamSummary
-from calliope.stores.record import Selection, StoredRecord
+from calliope.stores.protocol import AppendRequest, EventStore, StreamSummary
+from calliope.stores.record import Attributes, NewEvent, Selection, StoredRecord, StoredType
 from calliope.testing.everything import ALL, check_page, everything
-from calliope.testing.requests import append_of
+from calliope.testing.requests import TIMESTAMP, append_of
 
 
 class ReadContract:
@@ -93,6 +93,52 @@ class ReadContract:
         assert await everything(store, Selection(stream_id="a")) == log
         assert await everything(store, Selection(prefix="a")) == log
 
+    @pytest.mark.parametrize("limit", [1, 2, 255, 256, 257, 1_000])
+    async def test_a_request_of_many_events_is_read_from_any_place_in_pages_of_any_size(
+        self, store: EventStore, limit: int
+    ) -> None:
+        log = await _log_of_large_requests(store)
+        for stream_id in ("a", "b"):
+            own = [record for record in log if record.stream_id == stream_id]
+            assert await everything(store, Selection(stream_id=stream_id), limit=limit) == own
+            for after in (1, 2, 255, 256, 257, 300, 599, 600, 601, 700, len(own) - 1):
+                page = await store.read_stream(stream_id, after=after, limit=limit)
+                check_page(page, limit)
+                assert page.records
+                assert page.records == own[after : after + len(page.records)]
+                assert page.run.last_sequence_number == page.records[-1].sequence_number
+                assert page.run.last_position == page.records[-1].position
+                assert len(page.run) == len(page.records)
+        for record in log[:: len(log) // 20]:
+            page = await store.read_all(ALL, after=record.position, limit=limit)
+            check_page(page, limit)
+            assert page.records == [r for r in log if record.position < r.position <= page.through]
+
+    async def test_the_events_of_a_request_are_chosen_one_by_one(self, store: EventStore) -> None:
+        log = await _log_of_large_requests(store)
+        for selection in (
+            Selection(types=frozenset({"odd"})),
+            Selection(types=frozenset({"odd"}), tags=frozenset({"tag-1"})),
+            Selection(tags=frozenset({"tag-2"})),
+            Selection(prefix="b", types=frozenset({"even", "single"})),
+            Selection(types=frozenset({"never"})),
+        ):
+            assert await everything(store, selection, limit=100) == selection.among(log), selection
+            for record in log[:: len(log) // 10]:
+                page = await store.read_all(selection, after=record.position, limit=70)
+                expected = [r for r in selection.among(log) if record.position < r.position <= page.through]
+                assert page.records == expected
+
+    async def test_payloads_by_type_are_those_of_the_records(self, store: EventStore) -> None:
+        await _log_of_large_requests(store)
+        for after, limit in product((0, 1, 300, 699), (10, 300, 1_000)):
+            page = await store.read_stream("a", after=after, limit=limit)
+            payloads = page.run.typed_payloads()
+            assert list(payloads.types) == [record.type for record in page.records]
+            for stored_type, array in payloads.arrays.items():
+                own = [record.payload for record in page.records if record.type == stored_type]
+                assert array == b"\xdd" + len(own).to_bytes(4, "big") + b"".join(own)
+
     async def test_what_was_appended_is_read_at_once(self, store: EventStore) -> None:
         for number in range(1, 20):
             (record,) = await store.append(append_of("a"))
@@ -173,6 +219,21 @@ async def _mixed_log(store: EventStore, requests: int) -> list[StoredRecord]:
     for n in range(requests):
         request = append_of("ab"[n % 2], *[b"%d" % n] * (1 + n % 3), type=("even", "odd")[n % 2])
         log += await store.append(request)
+    return log
+
+
+async def _log_of_large_requests(store: EventStore) -> list[StoredRecord]:
+    """Write requests of 1 to 600 events to two streams, of one type and of several, that share what they carry."""
+    log: list[StoredRecord] = []
+    for n, (count, types) in enumerate(product((600, 1, 3, 250), (("even",), ("even", "odd"), ("single",)))):
+        shared = Attributes(None, (f"tag-{n % 3}",), {"request": n}) if n % 3 else Attributes()
+        events = [
+            NewEvent(StoredType(types[k % len(types)], 1), b"\xcd" + (k + 1_000 * n).to_bytes(2, "big"), shared)
+            for k in range(count)
+        ]
+        events[0] = NewEvent(events[0].type, events[0].payload, Attributes(f"id-{n}", shared.tags, shared.metadata))
+        for stream_id in ("a", "b"):
+            log += await store.append(AppendRequest(stream_id, "plain", events, TIMESTAMP, event_id=f"id-{n}"))
     return log
 
 

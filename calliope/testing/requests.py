@@ -7,6 +7,9 @@ from calliope.stores.protocol import AppendRequest, StreamKind
 from calliope.stores.record import Attributes, NewEvent, StoredType
 from calliope.stores.replica_store import Writing
 
+PAYLOAD = b"\xa7payload"
+"""The payload of a request that gives none: one msgpack value, as stores expect it."""
+
 TIMESTAMP = 1_700_000_000_123_456
 """When the requests were persisted if they do not say: in November 2023, with microseconds that must not get lost."""
 
@@ -26,10 +29,9 @@ def append_of(
     """Return a request to append one event for each payload; the first bears the event id, as a journal does it."""
     labels = tuple(sorted(tags))
     stored_type = StoredType(type, schema_version)
-    events = [
-        NewEvent(stored_type, payload, Attributes(event_id if index == 0 else None, labels, dict(metadata or {})))
-        for index, payload in enumerate(payloads or (b"payload",))
-    ]
+    shared = Attributes(None, labels, dict(metadata or {}))
+    events = [NewEvent(stored_type, payload, shared) for payload in payloads or (PAYLOAD,)]
+    events[0] = NewEvent(stored_type, events[0].payload, Attributes(event_id, shared.tags, shared.metadata))
     return AppendRequest(stream_id, kind, events, timestamp, expected_version, event_id)
 
 

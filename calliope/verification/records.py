@@ -15,7 +15,7 @@ from calliope.verification.damage import Damage, span
 ROW_READERS_MAX = 4_096
 
 _ROWS = (
-    f"SELECT stream.stream_id, event.stream, {COLUMNS} FROM event"
+    f"SELECT {COLUMNS}, event.stream, stream.stream_id FROM event"
     " LEFT JOIN stream ON stream.id = event.stream ORDER BY position"
 )
 
@@ -54,30 +54,31 @@ class RecordWalk:
         types = self._connection.execute("SELECT id, name, schema_version FROM event_type")
         self._types = {number: StoredType(name, version) for number, name, version in cast(Any, types)}
         before = 0
-        for stream_id, stream, *row in self._connection.execute(_ROWS):
-            position = cast(int, row[0])
-            if position > before + 1:
-                yield Damage(span("position", before + 1, position - 1), "missing")
-            self.event_count += 1
+        for *row, stream, stream_id in self._connection.execute(_ROWS):
+            position, count = cast(int, row[0]), cast(int, row[2])
+            if position - count != before:
+                yield _not_in_order(before, position, count)
+            self.event_count += count
             before = position
             if stream_id is None:
-                yield Damage(f"position {position}", f"its stream, number {stream}, is not in the journal")
+                place = span("position", position - count + 1, position)
+                yield Damage(place, f"its stream, number {stream}, is not in the journal")
             else:
                 yield from self._damages_of(cast(str, stream_id), cast(int, stream), cast(Row, tuple(row)))
 
     def _damages_of(self, stream_id: str, stream: int, row: Row) -> Iterator[Damage]:
-        place = f"position {row[0]}"
+        place = span("position", row[0] - row[2] + 1, row[0])
         try:
-            record = self._reader(stream_id).record(row)
+            records = self._reader(stream_id).records(row)
         except CorruptRecordError as error:
-            yield Damage(place, error.detail.removeprefix(f"record at {place}: "))
+            yield Damage(place, error.detail.removeprefix(f"record at position {row[0]}: "))
         except Exception as error:  # whatever a damaged row makes of a decoder
             yield Damage(place, f"cannot be decoded: {error}")
         else:
-            yield from self._unindexed(record, stream)
+            yield from self._unindexed(records[0], row[0], stream)
 
-    def _unindexed(self, record: StoredRecord, stream: int) -> Iterator[Damage]:
-        """Yield what other tables should hold of a record, and do not."""
+    def _unindexed(self, record: StoredRecord, row_position: int, stream: int) -> Iterator[Damage]:
+        """Yield what other tables should hold of a row, by its first record, and do not."""
         place = f"position {record.position}"
         event_id, tags = record.attributes.event_id, record.attributes.tags
         if event_id is not None:
@@ -87,7 +88,7 @@ class RecordWalk:
                 yield Damage(place, f"its event id {event_id!r} leads elsewhere, so that it could be written twice")
         for tag in tags:
             self._tag_count += 1
-            if self._value(_TAG, tag, record.position) is None:
+            if self._value(_TAG, tag, row_position) is None:
                 yield Damage(place, f"it is not found by its tag {tag!r}")
 
     def _named_before(self, record: StoredRecord, leads_to: object) -> bool:
@@ -112,6 +113,13 @@ class RecordWalk:
         return self._connection.execute(sql, bindings).get
 
 
+def _not_in_order(before: int, position: int, count: int) -> Damage:
+    first = position - count + 1
+    if first > before + 1:
+        return Damage(span("position", before + 1, first - 1), "missing")
+    return Damage(f"position {position}", f"its row claims {count} events, of which others hold some")
+
+
 _INDEXES = ("event_by_stream", "recent_event_by_stream")
 _INDEX = " UNION ALL ".join(f"SELECT stream, sequence_number, position FROM {table}" for table in _INDEXES)
 _STRAY_ENTRIES = f"""
@@ -121,9 +129,9 @@ LEFT JOIN event ON event.position = entry.position
 WHERE event.stream IS NOT entry.stream OR event.sequence_number IS NOT entry.sequence_number
 """
 _GAPS = f"""
-SELECT coalesce(stream.stream_id, 'number ' || stream), count(*), min(sequence_number), max(sequence_number)
-FROM ({_INDEX}) LEFT JOIN stream ON stream.id = stream
-GROUP BY stream HAVING count(*) <> max(sequence_number) OR min(sequence_number) <> 1
+SELECT coalesce(stream.stream_id, 'number ' || entry.stream), sum(event_count), max(entry.sequence_number)
+FROM ({_INDEX}) AS entry JOIN event ON event.position = entry.position LEFT JOIN stream ON stream.id = entry.stream
+GROUP BY entry.stream HAVING sum(event_count) <> max(entry.sequence_number)
 """
 _OUT_OF_ORDER = """
 SELECT coalesce(stream.stream_id, 'number ' || recent.stream), recent.sequence_number
@@ -133,15 +141,15 @@ WHERE recent.sequence_number
 """
 _EMPTY_STREAMS = f"SELECT stream_id FROM stream WHERE id NOT IN (SELECT stream FROM ({_INDEX}))"
 _BROKEN_REQUESTS = """
-SELECT event_id, position, event_count FROM event_key AS key WHERE event_count <> (
-    SELECT count(*) FROM event WHERE event.stream = key.stream
+SELECT event_id, position, event_count FROM event_key AS key WHERE event_count IS NOT (
+    SELECT sum(event_count) FROM event WHERE event.stream = key.stream
     AND event.position >= key.position AND event.position < key.position + key.event_count)
 """
 _SNAPSHOTS = f"""
 SELECT snapshot_id, sequence_number, type, schema_version, timestamp, payload, checksum, EXISTS (
     SELECT * FROM stream WHERE stream_id = snapshot_id) AND NOT EXISTS (
     SELECT * FROM stream WHERE stream_id = snapshot_id AND sequence_number <= (
-        SELECT count(*) FROM ({_INDEX}) AS entry WHERE entry.stream = stream.id))
+        SELECT max(entry.sequence_number) FROM ({_INDEX}) AS entry WHERE entry.stream = stream.id))
 FROM snapshot
 """
 
@@ -149,17 +157,17 @@ FROM snapshot
 def damaged_indexes(connection: apsw.Connection) -> Iterator[Damage]:
     """Yield what does not lead to the events, or not to all of them.
 
-    Every entry leads to an event, there are as many entries as events, and no two are alike: so every event has one.
+    Every entry leads to a row of events, there are as many entries as rows, and no two are alike: so every row has one.
     """
     for position, stream_id, number in connection.execute(_STRAY_ENTRIES):
         yield Damage(f"position {position}", f"it is not number {number} of stream {stream_id!r}, as an index says")
     for stream_id, number in connection.execute(_OUT_OF_ORDER):
         yield Damage(f"stream {stream_id!r}", f"its number {number} is indexed as recent, and is not")
-    entries, events = connection.execute(f"SELECT (SELECT count(*) FROM ({_INDEX})), (SELECT count(*) FROM event)").get
-    if entries != events:
-        yield Damage("index of streams", f"it has {entries} entries for {events} events")
-    for stream_id, count, first, last in connection.execute(_GAPS):
-        yield Damage(f"stream {stream_id!r}", f"it has {count} events, numbered from {first} to {last}")
+    entries, rows = connection.execute(f"SELECT (SELECT count(*) FROM ({_INDEX})), (SELECT count(*) FROM event)").get
+    if entries != rows:
+        yield Damage("index of streams", f"it has {entries} entries for {rows} rows of events")
+    for stream_id, count, last in connection.execute(_GAPS):
+        yield Damage(f"stream {stream_id!r}", f"it has {count} events, numbered up to {last}")
     for (stream_id,) in connection.execute(_EMPTY_STREAMS):
         yield Damage(f"stream {stream_id!r}", "all of its events are missing")
     for event_id, position, count in connection.execute(_BROKEN_REQUESTS):

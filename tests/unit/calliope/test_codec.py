@@ -23,6 +23,7 @@ from calliope.codec import EventCodec, event_classes, stored_names
 from calliope.limits import PAYLOAD_BYTES_MAX
 from calliope.payload import decode_plain, encode_plain
 from calliope.stores.record import StoredRecord, StoredType
+from calliope.stores.run import RecordRun
 
 T = TypeVar("T")
 
@@ -83,7 +84,7 @@ def test_many_records_are_decoded_at_once():
     records = [StoredRecord(1, "s", 1, *codec.encode(value)[:1], 0, codec.encode(value)[1]) for value in EXAMPLES]
     for record in records:
         codec.decode(record)
-    assert codec.decode_all(records) == EXAMPLES
+    assert RecordRun(records).typed_payloads().decoded(codec.decode_array) == EXAMPLES
 
 
 def test_a_base_class_stands_for_its_subclasses_also_those_that_are_defined_later():

@@ -15,6 +15,7 @@ from calliope import (
     UntypedEvent,
 )
 from calliope.limits import POSITION_MAX
+from calliope.reading import PAGE_RECORDS_MIN
 from calliope.stores.memory import MemoryStore
 from calliope.testing.requests import append_of, writing_of
 from tests.unit.calliope.orders import ItemAdded, OrderEvent, Paid, added
@@ -340,7 +341,7 @@ async def test_a_reader_that_wants_little_reads_little(anyio_backend):
         assert await events.query().run_first() == Paid(0)
         assert await events.query().take(10).run_collect() == [Paid(n) for n in range(10)]
         assert await events.live_query().run_first() == Paid(0)
-        assert store.records_read <= 3 * 64
+        assert store.records_read <= 3 * PAGE_RECORDS_MIN
         store.records_read = 0
         assert len(await events.query(until=5).run_collect()) == 5
         assert store.records_read == 5

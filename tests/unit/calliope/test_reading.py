@@ -1,28 +1,36 @@
 """Inlets over a store: bounded pages, whatever the store hands out."""
 
 import tracemalloc
+from operator import attrgetter
 
+import msgspec
 import pytest
 
 from calliope import CorruptRecordError, Journal, UnreadableEventError
+from calliope.codec import EventCodec
+from calliope.payload import encode_plain
 from calliope.reading import (
     PAGE_RECORDS_MAX,
     PAGE_RECORDS_MIN,
     Reading,
     RecordDecoder,
     StoredInlet,
+    Undelivered,
+    event_decoder,
     live_source,
     stored_source,
 )
 from calliope.stores.memory import MemoryStore
 from calliope.stores.protocol import Page
 from calliope.stores.record import Selection, StoredRecord, StoredType
+from calliope.stores.run import RecordRun
+from calliope.stores.sqlite import SqliteStore
 from calliope.testing.requests import append_of
 from tests.unit.calliope.orders import ItemAdded, OrderEvent
 
 pytestmark = pytest.mark.anyio
 
-RAW: RecordDecoder[StoredRecord] = RecordDecoder(lambda record: record, list)
+RAW: RecordDecoder[StoredRecord] = RecordDecoder(lambda record: record, attrgetter("records"))
 
 
 class SparseStore(MemoryStore):
@@ -42,8 +50,8 @@ class SparseStore(MemoryStore):
             records = [record for record in records if record.position <= self.damaged_after]
             if not records:
                 raise CorruptRecordError(self.damaged_after + 1, "is damaged")
-            return Page(selection.among(records), records[-1].position, page.head)
-        return Page(selection.among(records), page.through, page.head)
+            return Page(RecordRun(selection.among(records)), records[-1].position, page.head)
+        return Page(RecordRun(selection.among(records)), page.through, page.head)
 
 
 async def _filled(store: SparseStore) -> list[StoredRecord]:
@@ -106,18 +114,56 @@ def _records(*payloads: bytes) -> list[StoredRecord]:
 
 
 def test_what_precedes_a_record_that_does_not_decode_is_handed_out():
-    decoder = RecordDecoder(_decode, lambda records: [_decode(record) for record in records])
-    assert decoder.decoded(_records(b"1", b"2")) == [b"1", b"2"]
-    assert decoder.decoded(_records(b"1", b"2", b"odd", b"3")) == [b"1", b"2"]
-    with pytest.raises(UnreadableEventError, match="at position 1 of stream 's' is odd"):
-        decoder.decoded(_records(b"odd", b"3"))
+    undelivered = Undelivered(RecordDecoder(_decode, lambda run: [_decode(record) for record in run.records]))
+    undelivered.put(RecordRun(_records(b"1", b"2")))
+    assert undelivered.take(10) == [b"1", b"2"]
+    assert not undelivered
+    undelivered.put(RecordRun(_records(b"1", b"2", b"odd", b"3")))
+    assert (undelivered.take(1), undelivered.take(10)) == ([b"1"], [b"2"])
+    with pytest.raises(UnreadableEventError, match="at position 3 of stream 's' is odd"):
+        undelivered.take(10)
+
+
+async def test_an_event_that_does_not_decode_among_many_of_one_request_is_named(anyio_backend, tmp_path):
+    """They are decoded by one call, which knows no positions."""
+    stored_type, payload = EventCodec(OrderEvent).encode(ItemAdded("x", 1))
+    payloads = [payload] * 300
+    payloads[277] = encode_plain({"sku": 1, "quantity": "?"})
+    for store in (MemoryStore(), await SqliteStore.open(tmp_path / "journal.db")):
+        await store.append(append_of("a", *payloads, type=stored_type.name))
+        seen: list[OrderEvent] = []
+        with pytest.raises(UnreadableEventError) as raised:
+            await stored_source(
+                store, Selection(stream_id="a"), 0, None, event_decoder(EventCodec(OrderEvent))
+            ).run_for_each(seen.append)
+        assert (len(seen), raised.value.position, raised.value.stream_id) == (277, 278, "a")
+        assert (raised.value.type, raised.value.schema_version) == stored_type
+        await store.aclose()
+
+
+@pytest.mark.parametrize("pair", [(b"", b"\1\2"), (b"\1\2", b"")])
+def test_payloads_that_hold_fewer_values_than_events_are_noticed(pair):
+    payloads = RecordRun(_records(*pair, b"\3", b"")).typed_payloads()
+    with pytest.raises(msgspec.DecodeError):
+        payloads.decoded(lambda _, array: msgspec.msgpack.decode(array))
+
+
+def test_events_of_several_types_come_in_their_order():
+    types = [StoredType("ab"[n % 3 == 0], 1) for n in range(20)]
+    records = [StoredRecord(n, "s", n, types[n], 0, encode_plain(n)) for n in range(20)]
+    payloads = RecordRun(records).typed_payloads()
+    assert payloads.types == types
+    decoded = payloads.decoded(lambda stored_type, array: [(stored_type, n) for n in msgspec.msgpack.decode(array)])
+    assert decoded == list(zip(types, range(20), strict=True))
 
 
 def test_a_quick_decoder_that_fails_costs_nothing_but_time():
-    def fail(records):
+    def fail(run):
         raise KeyError
 
-    assert RecordDecoder(_decode, fail).decoded(_records(b"1", b"2")) == [b"1", b"2"]
+    undelivered = Undelivered(RecordDecoder(_decode, fail))
+    undelivered.put(RecordRun(_records(b"1", b"2")))
+    assert undelivered.take(10) == [b"1", b"2"]
 
 
 async def test_a_closed_inlet_hands_out_nothing(anyio_backend):

@@ -319,8 +319,20 @@ class TestTheMark:
 
 
 ROWS = {
-    "a missing event": ("DELETE FROM event WHERE position = 7", "position 7: missing"),
+    "a missing event": ("DELETE FROM event WHERE position = 6", "position 6: missing"),
     "missing events": ("DELETE FROM event WHERE position BETWEEN 7 AND 9", "positions 7 to 9: missing"),
+    "a row that claims more events than it has": (
+        "UPDATE event SET event_count = 3 WHERE position = 8",
+        "position 8: its row claims 3 events, of which others hold some",
+    ),
+    "a row that claims fewer events than it has": (
+        "UPDATE event SET event_count = 1 WHERE position = 8",
+        "position 7: missing",
+    ),
+    "a changed payload of several events": (
+        "UPDATE event SET payload = x'8080' WHERE position = 8",
+        "positions 7 to 8: does not match its checksum, nor do the 1 before it",
+    ),
     "a missing last event": (
         "DELETE FROM event WHERE position = 36",
         "mark: position 36 was acknowledged, but the journal ends at 35",
@@ -331,17 +343,17 @@ ROWS = {
     ),
     "changed attributes": ("UPDATE event SET attributes = x'93' WHERE position = 3", "position 3: does not match"),
     "a changed time": ("UPDATE event SET timestamp = 0 WHERE position = 3", "position 3: does not match its checksum"),
-    "a changed stream": ("UPDATE event SET stream = 2 WHERE position = 1", "position 1: does not match its checksum"),
+    "a changed stream": ("UPDATE event SET stream = 1 WHERE position = 3", "position 3: does not match its checksum"),
     "a renamed stream": (
         "UPDATE stream SET stream_id = 's-9' WHERE id = 1",
-        "does not match its checksum (stream 's-9')",
+        "before it (stream 's-9')",
     ),
-    "a missing stream": ("DELETE FROM stream WHERE id = 1", "position 1: its stream, number 1, is not in the journal"),
-    "a renamed type": ("UPDATE event_type SET name = 'x'", "position 1: does not match its checksum"),
-    "a missing type": ("DELETE FROM event_type", "position 1: its type number 1 is not in the journal"),
+    "a missing stream": ("DELETE FROM stream WHERE id = 2", "position 3: its stream, number 2, is not in the journal"),
+    "a renamed type": ("UPDATE event_type SET name = 'x'", "position 3: does not match its checksum"),
+    "a missing type": ("DELETE FROM event_type", "positions 1 to 2: its type number 1 is not in the journal"),
     "an index entry too few": (
         "DELETE FROM recent_event_by_stream WHERE position = 5",
-        "index of streams: it has 35 entries for 36 events",
+        "index of streams: it has 23 entries for 24 rows of events",
     ),
     "an index entry too many": (
         "INSERT INTO recent_event_by_stream VALUES (1, 99, 5)",

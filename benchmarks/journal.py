@@ -113,7 +113,23 @@ def replay(setting: Setting) -> Table:
                 Contender("raw fetchmany, msgspec decode, fold", lambda: _raw_fold(raw)),
             ],
             "Raw fetches rows through an ordinary index and makes nothing of them. Ours checks each record's checksum"
-            " and place, makes a dataclass of it and calls a Python function. Opening is not measured.",
+            " and place, makes a dataclass of it and calls a Python function. Opening is not measured. The events were"
+            " written in lists, so that up to 256 of them stand in a row.",
+        )
+
+
+def replay_of_single_events(setting: Setting) -> Table:
+    """Measure the same with a stream whose events were written one by one."""
+    with _stored(setting, workload.fill_one_by_one) as (count, journal, raw):
+        return compare(
+            setting,
+            f"Replay of {count:,} events that were written one by one into a fold",
+            EVENTS_PER_SECOND,
+            [
+                Contender("calliope: query().run_fold(…)", _replaying(journal, workload.into_fold, count)),
+                _raw_fetch(raw, target=None),
+            ],
+            "As above, but each event has a row of its own, as raw's have.",
         )
 
 
@@ -228,11 +244,11 @@ def memory_of_live_queries(setting: Setting) -> Table:
 
 
 @contextmanager
-def _stored(setting: Setting) -> Iterator[tuple[int, Path, Path]]:
+def _stored(setting: Setting, fill: workload.Fill = workload.fill) -> Iterator[tuple[int, Path, Path]]:
     """Lend a journal and a raw file that hold the same stream, and say of how many events."""
     count = setting.count(100_000, 100)
     with setting.folder() as folder:
-        asyncio.run(workload.fill(folder / "journal.db", count))
+        asyncio.run(fill(folder / "journal.db", count))
         raw_sqlite.fill(folder / "raw.db", raw_sqlite.rows(count, 1, PAYLOAD))
         yield count, folder / "journal.db", folder / "raw.db"
 
@@ -259,6 +275,7 @@ BENCHMARKS: tuple[Benchmark, ...] = (
     one_caller,
     lists,
     replay,
+    replay_of_single_events,
     replay_through_stages,
     replay_of_records,
     wake_up,

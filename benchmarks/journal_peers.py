@@ -32,23 +32,33 @@ def appending(setting: Setting) -> Table:
 
 
 def replaying(setting: Setting) -> Table:
-    """Measure the replay of one stream."""
+    """Measure the replay of one stream that was written in lists."""
+    return _replaying(setting, workload.fill, "written in lists", target=10)
+
+
+def replaying_single_events(setting: Setting) -> Table:
+    """Measure the replay of one stream that was written one event at a time."""
+    return _replaying(setting, workload.fill_one_by_one, "written one by one", target=None)
+
+
+def _replaying(setting: Setting, fill: workload.Fill, written: str, target: float | None) -> Table:
     count, theirs = setting.count(100_000, 100), setting.count(20_000, 100)
 
     def ours(folder: Path) -> float:
-        asyncio.run(workload.fill(folder / "journal.db", count))
+        asyncio.run(fill(folder / "journal.db", count))
         return asyncio.run(workload.replay(folder / "journal.db", workload.into_fold, count))
 
     uses = {peer: peer.replay for peer in event_sourcing_peers()}
     return compare(
         setting,
-        "Replaying one stream into a state, beside other libraries",
+        f"Replaying one stream, {written}, into a state, beside other libraries",
         EVENTS_PER_SECOND,
         [
             Contender("calliope: query().run_fold(…)", setting.in_folder(ours)),
-            *_contenders(setting, uses, theirs, target=10),
+            *_contenders(setting, uses, theirs, target),
         ],
-        f"Ours reads {count:,} dataclass events, they {theirs:,} of the same three fields. {_notes(uses)}",
+        f"Ours reads {count:,} dataclass events, {written}; they {theirs:,} of the same three fields, which they wrote"
+        f" in one list. {_notes(uses)}",
     )
 
 
@@ -96,4 +106,4 @@ def _notes(uses: dict[EventSourcingPeer, Use]) -> str:
     return " ".join(f"{peer.distribution}: {use.note}." for peer, use in uses.items())
 
 
-BENCHMARKS: tuple[Benchmark, ...] = (appending, replaying, waking)
+BENCHMARKS: tuple[Benchmark, ...] = (appending, replaying, replaying_single_events, waking)

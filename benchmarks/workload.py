@@ -2,14 +2,16 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 from benchmarks.ordering import ItemAdded, add_up, item
 from calliope import EventStream, Journal
 
 Stream = EventStream[ItemAdded]
 Read = Callable[[Stream], Awaitable[object]]
+Fill = Callable[[Path, int], Coroutine[Any, Any, None]]
 
 
 async def persist_concurrently(folder: Path, *, callers: int, streams: int, count: int) -> float:
@@ -54,11 +56,26 @@ async def persist_lists(folder: Path, *, count: int, length: int) -> float:
 
 
 async def fill(path: Path, count: int) -> None:
-    """Make a journal with one stream."""
+    """Make a journal with one stream, written in lists."""
     async with Journal.open(path) as journal:
         stream = journal.event_stream("order-1", ItemAdded)
         for start in range(0, count, 10_000):
             await stream.persist([item(number) for number in range(start, min(count, start + 10_000))])
+
+
+async def fill_one_by_one(path: Path, count: int) -> None:
+    """Make a journal with one stream, each event written by a request of its own."""
+    async with Journal.open(path) as journal:
+        stream = journal.event_stream("order-1", ItemAdded)
+        numbers = iter(range(count))
+
+        async def write() -> None:
+            for number in numbers:
+                await stream.persist(item(number))
+
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(256):
+                tasks.create_task(write())
 
 
 async def replay(path: Path, read: Read, count: int) -> float:

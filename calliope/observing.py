@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 from calliope.flow.inlet import EVERYTHING, Inlet
 from calliope.reading import RecordDecoder
 from calliope.stores.record import StoredRecord
+from calliope.stores.run import Run
 from crdts import VersionVector
 
 T = TypeVar("T")
@@ -46,6 +47,10 @@ class ObservingDecoder(RecordDecoder[T], Generic[T]):
     def __init__(self, decoder: RecordDecoder[T], observed: Observed) -> None:
         self._decoder = decoder
         self._observed = observed
+
+    def all_decoded(self, run: Run) -> list[T] | None:
+        """Return nothing: elements are decoded when they are handed out, with the records that they are made of."""
+        return None
 
     def decoded(self, records: Sequence[StoredRecord]) -> list[T]:
         """Return the elements; see `RecordDecoder.decoded`."""

@@ -93,8 +93,8 @@ class RecordDecoder(Generic[T]):
         self.decode = decode
         self._decode_run = decode_run
 
-    def quickly_decoded(self, run: Run) -> list[T] | None:
-        """Return what becomes of all records; None if any of them does not decode."""
+    def all_decoded(self, run: Run) -> list[T] | None:
+        """Return what becomes of all records; None if any of them does not decode, or must be decoded when taken."""
         try:
             return self._decode_run(run)
         except Exception:
@@ -102,6 +102,10 @@ class RecordDecoder(Generic[T]):
 
     def decoded(self, records: Sequence[StoredRecord]) -> list[T]:
         """Return what precedes the first record that does not decode; raise its error if that is the first of all."""
+        elements = self.all_decoded(RecordRun(records))
+        return self._up_to_error(records) if elements is None else elements
+
+    def _up_to_error(self, records: Sequence[StoredRecord]) -> list[T]:
         elements: list[T] = []
         for record in records:
             try:
@@ -154,7 +158,7 @@ class Undelivered(Generic[T]):
     def take(self, limit: int) -> list[T]:
         """Hand out the next elements; raise the error of a record that does not decode, after those before it."""
         if self._run:
-            elements = self._decoder.quickly_decoded(self._run)
+            elements = self._decoder.all_decoded(self._run)
             if elements is None:
                 self._records = self._run.records
             else:

@@ -11,7 +11,14 @@ from calliope.flow.inlet import Inlet
 from calliope.limits import STREAM_ID_BYTES_MAX, checked_number, checked_text
 from calliope.observing import Observed, ObservingDecoder, ObservingInlet
 from calliope.persisting import append_request
-from calliope.reading import LiveInlet, Reading, RecordDecoder, StoredInlet, recorded_event_decoder
+from calliope.reading import (
+    LiveInlet,
+    Reading,
+    RecordDecoder,
+    StoredInlet,
+    event_decoder,
+    recorded_event_decoder,
+)
 from calliope.recorded_event import PersistReply, RecordedEvent
 from calliope.stores.record import Selection
 from calliope.stores.replica_store import ReplicaStore, Writing
@@ -65,7 +72,7 @@ class ReplicatedEventStream(Generic[E]):
         self._token = os.urandom(16)
         self._has_written = False
         self._records = recorded_event_decoder(codec, store.journal_id)
-        self._events = RecordDecoder(codec.decode, codec.decode_all)
+        self._events = event_decoder(codec)
 
     @property
     def observed(self) -> VersionVector:

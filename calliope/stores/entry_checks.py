@@ -20,6 +20,7 @@ from calliope.limits import (
     checked_text,
 )
 from calliope.payload import encode_plain
+from calliope.stores.run import are_single_values
 from calliope.stores.versioned import LOG_ID_BYTES_MAX, Item, LogEntry, Versioned
 
 
@@ -71,6 +72,8 @@ def _check(change: Versioned) -> None:
     _check_context(change)
     for item in change.items:
         _check_item(item)
+    if not are_single_values([item.payload for item in change.items]):
+        raise ValueError("a payload is not one msgpack value")
 
 
 def _check_context(change: Versioned) -> None:

@@ -45,7 +45,8 @@ from calliope.stores.page_checksums import PAGE_BYTES, RESERVED_BYTES
 from calliope.stores.sqlite_log import LOG_TABLES
 
 APPLICATION_ID = 0x43616C6C  # "Call"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""1 had a row for each event, and was never released."""
 _HEADER_BYTES = 100
 
 SWITCH_SECONDS_MAX = 30.0

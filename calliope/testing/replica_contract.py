@@ -18,6 +18,7 @@ from calliope.errors import (
     ReplicaIdInUseError,
     StreamKindError,
 )
+from calliope.payload import encode_plain
 from calliope.stores.protocol import StreamSummary
 from calliope.stores.record import Selection
 from calliope.stores.replica_store import ReplicaStore, StoredState
@@ -34,9 +35,12 @@ def operations(counter: int = 1, *, key: str = "visits", size: int = 10) -> Vers
     return Versioned(key, "paris~1", counter, {}, TIMESTAMP, None, (), {}, (Item("GCounter", 1, bytes(size)),))
 
 
-def events(stream_id: str = "s", counter: int = 1, *, writer: str = "paris", count: int = 1) -> Versioned:
-    """Return a change of events of a stream."""
-    items = tuple(Item("Happened", 1, b"%s %d" % (writer.encode(), counter + n)) for n in range(count))
+def events(
+    stream_id: str = "s", counter: int = 1, *, writer: str = "paris", count: int = 1, payload: bytes | None = None
+) -> Versioned:
+    """Return a change of events of a stream, whose payloads tell the writer and the counter unless one is given."""
+    payloads = [encode_plain(f"{writer} {counter + n}") if payload is None else payload for n in range(count)]
+    items = tuple(Item("Happened", 1, each) for each in payloads)
     return Versioned(stream_id, writer, counter, {}, TIMESTAMP, None, (), {}, items)
 
 
@@ -174,9 +178,9 @@ class ReplicaContract:
         assert [entry for _, entry in replica.log_tail.after(1)] == sent
         records = await everything(replica)
         assert [(r.stream_id, r.sequence_number, r.payload) for r in records] == [
-            ("s", 1, b"rome 1"),
-            ("s", 2, b"rome 2"),
-            ("t", 1, b"rome 1"),
+            ("s", 1, b"\xa6rome 1"),
+            ("s", 2, b"\xa6rome 2"),
+            ("t", 1, b"\xa6rome 1"),
         ]
         assert [(record.writer, record.version) for record in records] == [
             ("rome", {"rome": 1}),
@@ -214,6 +218,8 @@ class ReplicaContract:
             ([log_entry("rome~1", 1, "events", [events(count=0)])], MalformedEntryError),
             ([log_entry("rome~1", 1, "events", [events(counter=0)])], MalformedEntryError),
             ([log_entry("rome~1", 1, "events", [events(), events("x" * 513)])], MalformedEntryError),
+            ([log_entry("rome~1", 1, "events", [events(payload=b"")])], MalformedEntryError),
+            ([log_entry("rome~1", 1, "events", [events(payload=b"\1\2")])], MalformedEntryError),
         ],
         ids=str,
     )

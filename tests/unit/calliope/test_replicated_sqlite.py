@@ -107,7 +107,7 @@ async def test_a_failed_commit_changes_nothing(tmp_path: Path, anyio_backend: st
             await write()
         assert store.vector == {"berlin~1": 4, "paris~1": 1, "rome~1": 1, "vienna~1": 7}
         assert [entry.number for entry in await whole_log(store) if entry.log_id == "berlin~1"] == [1, 2, 3, 4]
-        assert [record.payload for record in await everything(store)] == [b"1", b"2", b"paris 1"]
+        assert [record.payload for record in await everything(store)] == [b"1", b"2", b"\xa7paris 1"]
         assert (await store.stream_version("s")).to_dict() == {"berlin": 2, "paris": 1}
     finally:
         layer.fault = NO_FAULT

@@ -14,7 +14,7 @@ $(VENV)/.ready: pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
-demo: $(VENV)/.ready  ## import an event log, fold it, follow it live, show what happened
+demo: $(VENV)/.ready  ## three replicas, three processes: lost, killed, healed, compared; ARGS="--input FILE …"
 	$(BIN)/python -m examples.demo $(ARGS)
 
 test: $(VENV)/.ready  ## everything that ends within five minutes on two cores

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import islice
 from typing import Any, BinaryIO
 
 import msgspec
@@ -130,9 +129,3 @@ def _order_rows(number: int, chance: random.Random) -> list[dict[str, Any]]:
         {"order": f"order-{number}", "activity": activity, "at": time, **fields}
         for time, (activity, fields) in zip(times, steps, strict=True)
     ]
-
-
-def first_rows(log: Log, count: int) -> tuple[list[LogRow], bool]:
-    """Return the first rows of a log, and whether there are more."""
-    rows = list(islice(log.rows(), count + 1))
-    return rows[:count], len(rows) > count

@@ -10,6 +10,7 @@ import argparse
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -138,14 +139,14 @@ def show(name: str, number: str, rows: list[tuple[str, int]]) -> None:
     console.print(table)
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m examples.first_steps", description="Imports, folds and follows events."
     )
     add_arguments(parser)
-    arguments = parser.parse_args()
+    options = parser.parse_args(arguments)
     try:
-        with chosen_log(arguments, orders=ORDERS) as log, tempfile.TemporaryDirectory(prefix="calliope-") as folder:
+        with chosen_log(options, orders=ORDERS) as log, tempfile.TemporaryDirectory(prefix="calliope-") as folder:
             anyio.run(partial(demonstrate, log, Path(folder) / "first_steps.db"))
     except ValueError as error:
         parser.error(str(error))

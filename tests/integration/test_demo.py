@@ -114,6 +114,18 @@ def test_a_real_log_of_thousands_of_events_goes_through_all_three(tmp_path: Path
     assert "All of it held" in shown
 
 
+@pytest.mark.soak
+def test_where_nothing_is_heard_by_multicast_addresses_are_given_instead(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(clusters, "FINDING_SECONDS", 0.0)
+    assert main([]) == 0
+    shown = capsys.readouterr().out
+    assert "no multicast on 127.0.0.1" in shown
+    assert "checked: each is connected with both others, found by their addresses" in shown
+    assert "checked: oslo has all that oslo acknowledged, once" in shown
+
+
 # What it says when something does not hold.
 
 

@@ -55,7 +55,7 @@ from replication.core.effects import (
 )
 from replication.core.quorum import required
 from replication.core.replica import MemberReport, ReplicaCore
-from replication.errors import ConnectionLostError, MalformedMessageError, QuorumTimeoutError
+from replication.errors import ConnectionLostError, MalformedMessageError, MalformedStateError, QuorumTimeoutError
 from replication.outbox import Outbox
 from replication.replicator import Replicator
 from replication.transports.protocol import Connection
@@ -282,13 +282,13 @@ class Engine:
         except JournalClosedError:
             raise
         except (CalliopeError, MalformedOperationError) as error:
-            logger.warning("%s was not stored: %s", type(persist).__name__, error)
             self._do(self._core.failed(self._clock(), persist))
+            if isinstance(persist, (Receive, MergeStates)) and isinstance(error, _FAULTS_OF_PEERS):
+                self._refuse(Refuse(persist.peer, f"sent what cannot be stored: {error}"))
+                return
+            logger.warning("%s was not stored: %s", type(persist).__name__, error)
             if isinstance(persist, (Receive, MergeStates)):
-                if isinstance(error, _FAULTS_OF_PEERS):
-                    self._refuse(Refuse(persist.peer, str(error)))
-                else:
-                    await anyio.sleep(RETRY_SECONDS)
+                await anyio.sleep(RETRY_SECONDS)
         else:
             if done is not None:
                 self._do(done)
@@ -448,4 +448,4 @@ def _only_receives(effects: Effects) -> bool:
     )
 
 
-_FAULTS_OF_PEERS = (MalformedEntryError, ForkedLogError, LogGapError, MalformedOperationError)
+_FAULTS_OF_PEERS = (MalformedEntryError, ForkedLogError, LogGapError, MalformedOperationError, MalformedStateError)

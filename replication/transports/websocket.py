@@ -236,6 +236,7 @@ class WebSocketTransport:
             handshake.seals(),
             self._room,
             self._patience,
+            self.complaints,
             self._connections.discard,
         )
         self._connections.add(connection)

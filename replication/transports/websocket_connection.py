@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import aiohttp
 from aiohttp import web
 
+from replication.complaints import Complaints
 from replication.errors import ConnectionLostError, MalformedMessageError
 from replication.seal import Seal
 from replication.transports.framing import FRAME_BYTES_MAX, Reassembly, framed
@@ -63,6 +64,7 @@ class WebSocketConnection:
         seals: for the frames that are sent, and for those received.
         room: for messages that arrive in part, shared by all connections.
         patience: how long one waits.
+        complaints: told when the peer breaks the protocol.
         forget: told when it is closed.
     """
 
@@ -75,6 +77,7 @@ class WebSocketConnection:
         seals: tuple[Seal, Seal],
         room: Room,
         patience: Patience,
+        complaints: Complaints,
         forget: "Callable[[WebSocketConnection], None]",
     ) -> None:
         self.replica_id = replica_id
@@ -85,6 +88,7 @@ class WebSocketConnection:
         self._room = room
         self._reserved = 0
         self._patience = patience
+        self._complaints = complaints
         self._forget = forget
         self._loop = asyncio.get_running_loop()
         self._outbox: deque[bytes] = deque()
@@ -166,6 +170,7 @@ class WebSocketConnection:
             self._reserved = begun
 
     async def _broken(self, error: MalformedMessageError) -> ConnectionLostError:
+        self._complaints.add(self.replica_id, f"broke the protocol: {error.reason}")
         reason = f"the peer broke the protocol: {error.reason}"
         await self.aclose(reason)
         return ConnectionLostError(reason)
@@ -177,6 +182,8 @@ class WebSocketConnection:
                 said = str(arrived.data)
             elif arrived.type is aiohttp.WSMsgType.TEXT:
                 said = "text, which is no part of the protocol"
+            if arrived.type is aiohttp.WSMsgType.TEXT or isinstance(arrived.data, aiohttp.WebSocketError):
+                self._complaints.add(self.replica_id, f"broke the protocol: {said}")
             self._lose(f"the connection to {self.replica_id} is over{f': {said}' if said else ''}")
             self._end()
         return ConnectionLostError(self._lost)

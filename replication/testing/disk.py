@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from calliope.errors import StorageFullError
 from calliope.stores.memory_log import MemoryLog
 from calliope.stores.replica_store import LogPage
@@ -80,6 +82,11 @@ class Disk:
     def head(self) -> int:
         """The highest log position."""
         return self._log.state.position
+
+    @property
+    def known_members(self) -> set[str]:
+        """The other replicas that are remembered."""
+        return set(_decode_members(self.facts["members"])) if "members" in self.facts else set()
 
     def page(self, read: Read) -> LogPage:
         """Return the entries that somebody lacks."""
@@ -180,3 +187,6 @@ class Disk:
             self.facts.pop(remember.name, None)
         else:
             self.facts[remember.name] = remember.fact
+
+
+_decode_members = msgspec.msgpack.Decoder(dict[str, str]).decode

@@ -51,7 +51,6 @@ class Surroundings:
     checks: Checks
     settings: Settings
     core_type: Callable[..., ReplicaCore]
-    expected: int
 
 
 class SimulatedReplica:
@@ -63,6 +62,7 @@ class SimulatedReplica:
         surroundings: everything else.
         clock: its clock.
         commit_seconds: the least and the most that a commit takes.
+        expected: how many replicas its core is told that there are.
 
     Attributes:
         core: the protocol; None while it is down.
@@ -77,6 +77,7 @@ class SimulatedReplica:
         surroundings: Surroundings,
         clock: SkewedClock,
         commit_seconds: tuple[float, float],
+        expected: int,
     ) -> None:
         self.replica_id = replica_id
         self.disk = disk
@@ -85,6 +86,7 @@ class SimulatedReplica:
         self.commit_seconds = commit_seconds
         self.waiting: set[Hashable] = set()
         self._around = surroundings
+        self._expected = expected
         self._starts = 0
         self._work: deque[Effects] = deque()
         self._is_working = False
@@ -132,7 +134,7 @@ class SimulatedReplica:
             random=around.random,
             now=self.now,
             settings=around.settings,
-            expected=around.expected,
+            expected=self._expected,
         )
         for persist in core.start(self.now).persist:
             disk.commit(persist)

@@ -33,7 +33,7 @@ class Simulation:
         settings: those of the cores.
         faults: what goes wrong with messages.
         commit_seconds: the least and the most that a commit takes.
-        expected: how many replicas each core is told that there are.
+        expected: how many replicas each core is told that there are; a newcomer is told of all that were there.
         skew: how far clocks are fast or slow at most, as a part.
         make_values: what operations amount to.
         core_type: the protocol; another one to see it fail.
@@ -77,7 +77,8 @@ class Simulation:
         self.replicas: dict[str, SimulatedReplica] = {}
         self.redials = True
         self._edges = list(edges)
-        self._around = Surroundings(self.time, self.random, self.network, self.checks, settings, core_type, expected)
+        self._around = Surroundings(self.time, self.random, self.network, self.checks, settings, core_type)
+        self._expected = expected
         self._disk_type = disk_type
         self._make_values = make_values
         self._commit_seconds = commit_seconds
@@ -94,7 +95,8 @@ class Simulation:
             rate = 1 + self.random.uniform(-self._skew, self._skew)
             clock = SkewedClock(rate, self.random.uniform(0, 1e6))
         disk = self._disk_type(self._make_values)
-        replica = SimulatedReplica(replica_id, disk, self._around, clock, self._commit_seconds)
+        expected = max(self._expected, len(self.replicas) + 1 - len(self.checks.removed))
+        replica = SimulatedReplica(replica_id, disk, self._around, clock, self._commit_seconds, expected)
         self.replicas[replica_id] = replica
         self.start(replica_id)
         return replica
@@ -210,7 +212,8 @@ class Simulation:
             SimulationError: a promise was broken.
         """
         self.time.run_until(self.time.now + seconds)
-        if self.network.faults.ordered and self.network.most_under_way > self._window_bytes + LARGEST_CHANGE_BYTES:
+        under_way_max = 2 * self._window_bytes + LARGEST_CHANGE_BYTES  # what was sent before it began again, and after
+        if self.network.faults.ordered and self.network.most_under_way > under_way_max:
             self.checks.fail(f"{self.network.most_under_way} bytes were on their way to one replica")
 
     def differences(self) -> str:

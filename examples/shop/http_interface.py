@@ -152,7 +152,7 @@ def application(endpoints: tuple[Endpoint, ...], allowed_origin: str) -> web.App
 async def _handled(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
-    except web.HTTPException as refusal:  # no such path, another method, too long a body
+    except web.HTTPError as refusal:  # no such path, another method, too long a body
         return answered({"error": refusal.reason}, status=refusal.status)
 
 

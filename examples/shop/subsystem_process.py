@@ -8,9 +8,10 @@ import asyncio
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import timedelta
+from fcntl import LOCK_EX, flock
 from pathlib import Path
 
 import msgspec
@@ -31,6 +32,14 @@ PAGE = Path(__file__).parent / "page"
 
 SHUTDOWN_SECONDS = 2.0
 """How long requests under way may take when the process ends."""
+
+
+@contextmanager
+def alone(directory: Path, name: str) -> Iterator[None]:
+    """Be the only process of this part for the block; wait for one that is still ending, since its shop was killed."""
+    with (directory / f"{name}.lock").open("w") as file:
+        flock(file, LOCK_EX)
+        yield
 
 
 async def main(options: argparse.Namespace) -> None:
@@ -69,6 +78,8 @@ def served(subsystem: Subsystem, addresses: dict[str, str]) -> web.Application:
         return answered(addresses)
 
     async def page(request: web.Request) -> web.FileResponse:
+        if f"http://{request.host}" != addresses["headquarters"]:
+            raise web.HTTPFound(addresses["headquarters"])  # it has other names, which the other parts do not trust
         allowed = f"default-src 'self'; img-src 'self' data:; connect-src {' '.join(addresses.values())}"
         headers = {"Content-Security-Policy": allowed}
         return web.FileResponse(PAGE / "index.html", headers=headers)
@@ -102,4 +113,6 @@ def options_in(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(options_in()))
+    wanted = options_in()
+    with alone(wanted.directory, wanted.name):
+        asyncio.run(main(wanted))

@@ -14,7 +14,7 @@ durable at a replica, so a disk that goes back in time makes none of them a liar
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, NoReturn, Protocol
 
 from calliope.stores.versioned import LogEntry, replica_of
 from crdts import VersionVector
@@ -101,7 +101,6 @@ class Checks:
         removed: replicas that were removed.
         waiting: all that somebody waits for, by replica and token.
         agreements: how often somebody got what he waited for.
-        bytes_written: how much was ever written.
     """
 
     def __init__(self, settings: Settings, trace: Trace, *, trusts_stability: bool = True) -> None:
@@ -116,14 +115,13 @@ class Checks:
         self.removed: set[str] = set()
         self.waiting: dict[tuple[str, Hashable], Wait | Asked] = {}
         self.agreements = 0
-        self.bytes_written = 0
 
     @property
     def has_gone_back(self) -> bool:
         """Whether any disk was restored."""
         return any(known.went_back for known in self._known.values())
 
-    def fail(self, problem: str) -> None:
+    def fail(self, problem: str) -> NoReturn:
         """End the simulation.
 
         Raises:
@@ -207,15 +205,14 @@ class Checks:
 
     def _written_by(self, replica: Checked, entry: LogEntry, held: dict[str, int], *, is_own: bool) -> Written:
         name = entry.log_id, entry.number
-        written = self._written.get(name)
         if is_own:
             others = [other for other in self._replicas.values() if other is not replica]
             holders = [other.replica_id for other in others if other.disk.vector[entry.log_id] >= entry.number]
             if holders:
                 self.fail(f"{replica.replica_id} writes {entry.log_id}:{entry.number} again, which {holders} hold")
-            written = self._written[name] = Written(entry.checksum, VersionVector(held))
-            self.bytes_written += len(entry.body)
-        elif written is None:
+            self._written[name] = Written(entry.checksum, VersionVector(held))
+        written = self._written.get(name)
+        if written is None:
             self.fail(f"{replica.replica_id} receives {name}, which nobody wrote")
         elif written.checksum != entry.checksum:
             self.fail(f"{replica.replica_id} receives {name} with other content than was written last")

@@ -16,8 +16,8 @@ from replication.testing.values import AppliedOperations, Change, CrdtValues, Va
 NAMES = ["anna", "ben", "carla", "dora", "emil", "frida", "gustav", "hanna", "ida"]
 
 ROUNDS_MAX = 60
-"""Within so many gossip rounds after everything has healed, all replicas are equal; or as the small queues drawn by some
-seeds allow: one may be filled by what is not needed, and then by what is, each round."""
+"""Within so many gossip rounds after everything has healed, all replicas are equal; and with two more for each entry:
+where a seed draws the smallest windows and queues, an entry a round is all that passes."""
 
 QUIET_ROUNDS = 4
 """So many rounds they are watched when they are equal already."""
@@ -213,7 +213,7 @@ class Schedule:
     def _converge(self) -> int:
         simulation = self.simulation
         interval = self.plan.settings.gossip_interval_seconds
-        rounds_max = ROUNDS_MAX + 2 * simulation.checks.bytes_written // self.plan.settings.incoming_bytes
+        rounds_max = ROUNDS_MAX + 2 * simulation.checks.everything_ever_written()
         for rounds in range(1, rounds_max + 1):  # noqa: B007 - told below
             simulation.run_for(interval)
             if self._is_over() and not simulation.differences():
@@ -342,7 +342,7 @@ class Schedule:
             self.simulation.start(replica.replica_id)
 
     def _mark(self) -> None:
-        """Make a backup; where stability is promised, not before it knows everybody, so that it does when it is used."""
+        """Make a backup; where stability is promised, one that knows everybody."""
         replica = self._one_that(lambda replica: not self.plan.is_cautious or self._knows_everybody(replica))
         if replica is not None and not (self.plan.is_cautious and self._late):
             self._marks[replica.replica_id] = replica.disk.mark()

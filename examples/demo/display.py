@@ -80,10 +80,12 @@ class Display:
 
 def _standing(cluster: Cluster) -> Table:
     table = Table("replica", "state", "listens at", "connected with", show_edge=False, title_justify="left")
-    table.add_column("entries held", justify="right")
+    table.add_column("entries", justify="right")
+    table.add_column("values")
     for replica in cluster:
         connected = ", ".join(replica.status["connected"]) or "nobody"
         entries = f"{replica.status['entries']:,}"
-        table.add_row(replica.replica_id, replica.state, replica.address, connected, entries)
+        values = "  ".join(f"{key.removeprefix('demo:')} {value}" for key, value in replica.status["values"].items())
+        table.add_row(replica.replica_id, replica.state, replica.address, connected, entries, values)
         table.rows[-1].style = STATE_STYLES[replica.state]
     return table

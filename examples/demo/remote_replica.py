@@ -17,7 +17,7 @@ from examples.demo.replica_process import LINE_BYTES_MAX
 
 ROOT = Path(__file__).parents[2]
 
-STOPPING_SECONDS = 10.0
+STOPPING_SECONDS = 20.0
 """How long a replica may take to close its node when it is asked to."""
 
 
@@ -70,7 +70,7 @@ class RemoteReplica:
         self.replica_id = replica_id
         self.state = "down"
         self.address = ""
-        self.status: dict[str, Any] = {"connected": [], "entries": 0}
+        self.status: dict[str, Any] = {"connected": [], "entries": 0, "values": {}}
         self.conflicts: list[dict[str, Any]] = []
         self.file = folder / f"{replica_id}.db"
         self._errors = folder / f"{replica_id}.err"
@@ -153,12 +153,17 @@ class RemoteReplica:
             self.state = "killed"
 
     async def stop(self) -> int | None:
-        """Let the replica close its node, in bounded time; return what its process exits with."""
+        """Let the replica close its node, or kill it if that takes too long; return what its process exits with.
+
+        None: it had none.
+        """
         process = self._process
         if process is None or process.stdin is None:
-            return 0
+            return None
         await process.stdin.aclose()
-        await self._over.wait()
+        with anyio.move_on_after(STOPPING_SECONDS):
+            await self._over.wait()
+        await self.kill()
         return process.returncode
 
     def last_words(self) -> str:

@@ -17,6 +17,9 @@ from replication.core.agreement import Replicas
 
 C = TypeVar("C", bound=Crdt)
 
+QUORUM_SECONDS = 20.0
+"""How long others may take to answer, on a machine that has more to do."""
+
 
 class Replica:
     """A replica at work.
@@ -68,15 +71,15 @@ class Replica:
 
     # Keys.
 
-    async def increment(self, key: str, by: int = 1, replicas: Replicas = 1, timeout: float = 5.0) -> str:
+    async def increment(self, key: str, by: int = 1, replicas: Replicas = 1, timeout: float = QUORUM_SECONDS) -> str:
         """Add to a counter; return the update's token."""
         return await self._update(key, PNCounter, lambda counter: counter.increment(by), replicas, timeout)
 
-    async def add(self, key: str, element: str, replicas: Replicas = 1, timeout: float = 5.0) -> str:
+    async def add(self, key: str, element: str, replicas: Replicas = 1, timeout: float = QUORUM_SECONDS) -> str:
         """Add to a set; return the update's token."""
         return await self._update(key, ORSet, lambda elements: elements.add(element), replicas, timeout)
 
-    async def remove(self, key: str, element: str, replicas: Replicas = 1, timeout: float = 5.0) -> str:
+    async def remove(self, key: str, element: str, replicas: Replicas = 1, timeout: float = QUORUM_SECONDS) -> str:
         """Remove from a set; return the update's token."""
         return await self._update(key, ORSet, lambda elements: elements.remove(element), replicas, timeout)
 
@@ -87,7 +90,7 @@ class Replica:
 
     async def read(self, key: str, replicas: Replicas) -> int:
         """Tell the value of a counter that some replicas know together."""
-        return (await self._replicator.get(key, PNCounter, replicas)).value
+        return (await self._replicator.get(key, PNCounter, replicas, QUORUM_SECONDS)).value
 
     async def wait_until(self, key: str, at_least: int) -> int:
         """Return the value of a counter once it is large enough."""
@@ -107,11 +110,8 @@ class Replica:
 
     async def inventory(self) -> Json:
         """Tell everything: the version, all keys with their values and versions, and all events of all streams."""
-        keys = {}
-        async for key in self._replicator.keys():
-            found = await self._replicator.find(key)
-            if found is not None:
-                keys[key] = [type(found).__name__, _shown(found), dict(found.version)]
+        found = await self._all_keys()
+        keys = {key: [type(value).__name__, _shown(value), dict(value.version)] for key, value in found.items()}
         streams: dict[str, list[Json]] = {}
         async for record in self._node.journal.records(event_type=UntypedEvent):
             streams.setdefault(record.stream_id, []).append([record.id, record.replica_id, _fingerprint(record)])
@@ -119,7 +119,11 @@ class Replica:
 
     async def status(self) -> Json:
         """Tell in short how it stands."""
-        return {"connected": sorted(self._node.peers), "entries": sum(self._store.vector.values())}
+        return {
+            "connected": sorted(self._node.peers),
+            "entries": sum(self._store.vector.values()),
+            "values": {key: _shown(value) for key, value in (await self._all_keys()).items()},
+        }
 
     # The network.
 
@@ -142,6 +146,11 @@ class Replica:
         store = self._node.journal.store
         assert isinstance(store, ReplicaStore)
         return store
+
+    async def _all_keys(self) -> dict[str, Crdt]:
+        keys = await self._replicator.keys().run_collect()
+        found = {key: await self._replicator.find(key) for key in keys}
+        return {key: value for key, value in found.items() if value is not None}
 
     def _stream(self, stream: str) -> ReplicatedEventStream[UntypedEvent]:
         """Return the one handle that this replica has on a stream."""

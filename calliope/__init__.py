@@ -50,7 +50,7 @@ from calliope.flow import (
 from calliope.journal import Journal
 from calliope.recorded_event import PersistReply, RecordedEvent
 from calliope.replicated_stream import ReplicatedEventStream
-from calliope.snapshots import Snapshot, SnapshotStore, SnapshotSummary, UnreadableSnapshotWarning
+from calliope.snapshots import Restored, Snapshot, SnapshotStore, SnapshotSummary, UnreadableSnapshotWarning
 from calliope.stores.protocol import EventStore, StreamSummary
 from calliope.upcasting import upcast
 
@@ -89,6 +89,7 @@ __all__ = [
     "RecordedEvent",
     "ReplicaIdInUseError",
     "ReplicatedEventStream",
+    "Restored",
     "RunDisposedError",
     "Sink",
     "Snapshot",

@@ -5,16 +5,20 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
+from typing_extensions import TypeForm
+
 from calliope.codec import EventCodec
 from calliope.flow import Source
-from calliope.limits import STREAM_ID_BYTES_MAX, checked_text
+from calliope.limits import POSITION_MAX, STREAM_ID_BYTES_MAX, checked_text
 from calliope.persisting import append_request
-from calliope.reading import event_decoder, live_source, recorded_event_decoder, stored_source
+from calliope.reading import PAGE_RECORDS_MIN, event_decoder, live_source, recorded_event_decoder, stored_source
 from calliope.recorded_event import PersistReply, RecordedEvent
+from calliope.snapshots import Restored, decoded_snapshot
 from calliope.stores.protocol import EventStore
 from calliope.stores.record import Selection
 
 E = TypeVar("E")
+S = TypeVar("S")
 
 MicrosecondClock = Callable[[], int]
 """Returns microseconds since 1970 UTC."""
@@ -117,6 +121,33 @@ class EventStream(Generic[E]):
     def live_records(self, after: int = 0) -> Source[RecordedEvent[E]]:
         """Yield what `live_query` yields, each event with its place and context."""
         return live_source(self._store, self._selection, after, self._records)
+
+    async def restore(self, state_type: TypeForm[S]) -> Restored[S, E]:
+        """Return the newest snapshot of this stream that can be read, and the events behind it, read together.
+
+        That takes one look at the journal instead of two, and shows it at one moment.
+
+        Args:
+            state_type: the class of the state, a union of classes, or the type of plain data, as `load_snapshot` takes
+                it.
+
+        Raises:
+            EventError, JournalError: the first of the events cannot be read.
+
+        Warns:
+            UnreadableSnapshotWarning: for each newer snapshot that cannot be read.
+        """
+        through = POSITION_MAX
+        while True:
+            stored, page = await self._store.read_since_snapshot(
+                self.stream_id, through=through, limit=PAGE_RECORDS_MIN
+            )
+            snapshot = None if stored is None else decoded_snapshot(stored, state_type)
+            if stored is None or snapshot is not None:
+                break
+            through = stored.sequence_number - 1
+        records = self._records.decoded(page.records)
+        return Restored(snapshot, records, page.complete and len(records) == len(page.run))
 
     async def version(self) -> int:
         """Return the sequence number of the last event; 0 if there is none."""

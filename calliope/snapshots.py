@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 from typing_extensions import TypeForm
@@ -15,12 +16,18 @@ from typing_extensions import TypeForm
 from calliope.codec import event_classes
 from calliope.event import EventDefinition, definition_of
 from calliope.limits import POSITION_MAX, SNAPSHOT_BYTES_MAX, STREAM_ID_BYTES_MAX, checked_number, checked_text
-from calliope.payload import Decode, checked_encoder, current_decoder, decoder_from, stored_type_of
+from calliope.payload import Decode, Encode, checked_encoder, current_decoder, decoder_from, stored_type_of
+from calliope.recorded_event import RecordedEvent
 from calliope.stores.protocol import EventStore, StoredSnapshot
+from calliope.stores.record import StoredType
 from calliope.upcasting import missing_upcaster
 
 S = TypeVar("S")
 S_co = TypeVar("S_co", covariant=True)
+E_co = TypeVar("E_co", covariant=True)
+
+STATE_TYPES_REMEMBERED_MAX = 1_024
+"""For how many types of states it is remembered how they are encoded and decoded."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -57,6 +64,23 @@ class Snapshot(SnapshotSummary, Generic[S_co]):
     state: S_co
 
 
+@dataclass(frozen=True)
+class Restored(Generic[S_co, E_co]):
+    """What a state is restored from: a snapshot and the events behind it, read together.
+
+    Attributes:
+        snapshot: the newest snapshot that could be read; None if there is none.
+        records: with a snapshot, the events of the stream from the last one on that it has seen, that one included if
+            the stream holds it; without one, from the first event on.
+        complete: whether these were all when they were read. If not, there are more, or one of them does not decode:
+            reading on after the last one tells.
+    """
+
+    snapshot: Snapshot[S_co] | None
+    records: list[RecordedEvent[E_co]]
+    complete: bool
+
+
 class SnapshotStore:
     """The snapshots of one journal; get it as `journal.snapshots`."""
 
@@ -85,7 +109,8 @@ class SnapshotStore:
         checked_number("sequence_number", sequence_number)
         if keep is not None:
             checked_number("keep", keep, minimum=1)
-        payload = checked_encoder(type(state), SNAPSHOT_BYTES_MAX)(state)
+        state_class: Any = type(state)
+        payload = _encoder(state_class)(state)
         snapshot = StoredSnapshot(snapshot_id, sequence_number, stored_type_of(type(state)), self._clock(), payload)
         await self._store.save_snapshot(snapshot)
         if keep is not None:
@@ -105,13 +130,9 @@ class SnapshotStore:
         through = POSITION_MAX
         while (stored := await self._store.load_snapshot(snapshot_id, through=through)) is not None:
             through = stored.sequence_number - 1
-            try:
-                state: S = _decoded(stored, state_type)
-            except Exception as error:
-                message = f"snapshot {snapshot_id!r} at {stored.sequence_number} cannot be read: {error}"
-                warnings.warn(message, UnreadableSnapshotWarning, stacklevel=2)
-            else:
-                return Snapshot(snapshot_id, stored.sequence_number, stored.type.name, _time_of(stored), state)
+            snapshot = decoded_snapshot(stored, state_type)
+            if snapshot is not None:
+                return snapshot
         return None
 
     async def list_snapshots(self, snapshot_id: str) -> list[SnapshotSummary]:
@@ -127,21 +148,48 @@ class SnapshotStore:
         return await self._store.delete_snapshots(snapshot_id, keep=keep)
 
 
-def _decoded(stored: StoredSnapshot, state_type: Any) -> Any:
-    if stored.payload is None:
-        raise ValueError("it does not match its checksum")
+def decoded_snapshot(stored: StoredSnapshot, state_type: TypeForm[S]) -> Snapshot[S] | None:
+    """Return a snapshot with its state; None, with a warning that points at who loads it, if it cannot be read."""
+    try:
+        if stored.payload is None:
+            raise ValueError("it does not match its checksum")
+        state: S = _decoder(state_type, stored.type)(stored.payload)
+    except Exception as error:
+        message = f"snapshot {stored.snapshot_id!r} at {stored.sequence_number} cannot be read: {error}"
+        warnings.warn(message, UnreadableSnapshotWarning, stacklevel=3)
+        return None
+    return Snapshot(stored.snapshot_id, stored.sequence_number, stored.type.name, _time_of(stored), state)
+
+
+@lru_cache(STATE_TYPES_REMEMBERED_MAX)
+def _encoder(state_class: Any) -> Encode:
+    return checked_encoder(state_class, SNAPSHOT_BYTES_MAX)
+
+
+def _decoder(state_type: Any, stored_type: StoredType) -> Decode:
+    try:
+        hash(state_type)
+    except TypeError:  # such as an Annotated type with a dict among its metadata
+        return _new_decoder(state_type, stored_type)
+    return _remembered_decoder(state_type, stored_type)
+
+
+def _new_decoder(state_type: Any, stored_type: StoredType) -> Decode:
     try:
         state_classes = list(event_classes(state_type))
     except TypeError:
-        return current_decoder(state_type).one(stored.payload)  # plain data, such as dict[str, int]
+        return current_decoder(state_type).one  # plain data, such as dict[str, int]
     for state_class in state_classes:
         definition = definition_of(state_class)
-        if stored.type.name in (definition.name, *definition.aliases):
-            return _decoder(state_class, definition, stored.type.schema_version)(stored.payload)
-    raise ValueError(f"it is a {stored.type.name!r}, not {' or '.join(c.__name__ for c in state_classes)}")
+        if stored_type.name in (definition.name, *definition.aliases):
+            return _decoder_from(state_class, definition, stored_type.schema_version)
+    raise ValueError(f"it is a {stored_type.name!r}, not {' or '.join(c.__name__ for c in state_classes)}")
 
 
-def _decoder(state_class: type, definition: EventDefinition, from_version: int) -> Decode:
+_remembered_decoder = lru_cache(STATE_TYPES_REMEMBERED_MAX)(_new_decoder)
+
+
+def _decoder_from(state_class: type, definition: EventDefinition, from_version: int) -> Decode:
     if from_version > definition.version or missing_upcaster(definition, from_version):
         raise ValueError(f"no upcaster takes version {from_version} to {definition.version}")
     return decoder_from(state_class, definition, from_version).one

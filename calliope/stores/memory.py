@@ -14,7 +14,7 @@ from calliope.stores.entry_checks import check_whole, checked_changes
 from calliope.stores.log_state import check_forgettable, new_log_id
 from calliope.stores.log_tail import LogTail
 from calliope.stores.memory_log import MemoryLog
-from calliope.stores.protocol import AppendRequest, Page, StoredSnapshot, StreamSummary
+from calliope.stores.protocol import AppendRequest, Page, StoredSnapshot, StreamSummary, before_last_seen
 from calliope.stores.record import NewEvent, Selection, StoredRecord, StreamKind, position_of_minted_id
 from calliope.stores.replica_store import Appended, LogPage, StoredState, Writing
 from calliope.stores.run import RecordRun
@@ -196,6 +196,9 @@ class MemoryStore:
     async def read_stream(self, stream_id: str, *, after: int, limit: int, kind: StreamKind | None = None) -> Page:
         """Return records of one stream; see `EventStore.read_stream`."""
         await self._turn()
+        return self._page_of(stream_id, after, limit, kind)
+
+    def _page_of(self, stream_id: str, after: int, limit: int, kind: StreamKind | None) -> Page:
         head = len(self._records)
         records = self._of_kind(stream_id, kind)[after : after + limit]
         return Page(RecordRun(records), records[-1].position if len(records) == limit else head, head)
@@ -229,6 +232,17 @@ class MemoryStore:
     async def load_snapshot(self, snapshot_id: str, *, through: int) -> StoredSnapshot | None:
         """Return the newest snapshot; see `EventStore.load_snapshot`."""
         await self._turn()
+        return self._newest_snapshot(snapshot_id, through)
+
+    async def read_since_snapshot(
+        self, stream_id: str, *, through: int, limit: int
+    ) -> tuple[StoredSnapshot | None, Page]:
+        """Return the newest snapshot and what follows it; see `EventStore.read_since_snapshot`."""
+        await self._turn()
+        snapshot = self._newest_snapshot(stream_id, through)
+        return snapshot, self._page_of(stream_id, before_last_seen(snapshot), limit, "plain")
+
+    def _newest_snapshot(self, snapshot_id: str, through: int) -> StoredSnapshot | None:
         snapshots = self._snapshots.get(snapshot_id, {})
         return snapshots.get(max((number for number in snapshots if number <= through), default=-1))
 

@@ -26,6 +26,7 @@ __all__ = [
     "StoredSnapshot",
     "StreamKind",
     "StreamSummary",
+    "before_last_seen",
 ]
 
 
@@ -103,6 +104,11 @@ class StoredSnapshot(msgspec.Struct, frozen=True, gc=False):
     payload: bytes | None
 
 
+def before_last_seen(snapshot: StoredSnapshot | None) -> int:
+    """Return the sequence number to read after, for a page that begins with the last event that a snapshot has seen."""
+    return 0 if snapshot is None else max(snapshot.sequence_number - 1, 0)
+
+
 class EventStore(Protocol):
     """Keeps records and snapshots, durably and in order.
 
@@ -166,6 +172,18 @@ class EventStore(Protocol):
 
     async def load_snapshot(self, snapshot_id: str, *, through: int) -> StoredSnapshot | None:
         """Return the newest snapshot of an id that has seen no event after one; a damaged one has no payload."""
+        ...
+
+    async def read_since_snapshot(
+        self, stream_id: str, *, through: int, limit: int
+    ) -> tuple[StoredSnapshot | None, Page]:
+        """Return what `load_snapshot` returns and what `read_stream` returns of the plain stream, read together.
+
+        The page begins with the last event that the snapshot has seen; without a snapshot with the first of all.
+
+        Raises:
+            CorruptRecordError: as `read_stream`.
+        """
         ...
 
     async def list_snapshots(self, snapshot_id: str) -> list[StoredSnapshot]:

@@ -16,7 +16,7 @@ import apsw
 import msgspec
 
 from calliope.errors import CorruptRecordError
-from calliope.stores.protocol import Page, StoredSnapshot, StreamKind, StreamSummary
+from calliope.stores.protocol import Page, StoredSnapshot, StreamKind, StreamSummary, before_last_seen
 from calliope.stores.record import Selection, StoredRecord, StoredType
 from calliope.stores.run import RecordRun, Run
 from calliope.stores.sqlite_rows import COLUMNS, Row, RowReader, RowRun, follow_one_another
@@ -128,6 +128,12 @@ class SqliteReader:
             return None
         snapshot = _snapshot(snapshot_id, *row[:5])
         return snapshot if snapshot_checksum(snapshot) == row[5] else msgspec.structs.replace(snapshot, payload=None)
+
+    def since_snapshot(self, stream_id: str, through: int, limit: int) -> tuple[StoredSnapshot | None, Page]:
+        """Return the newest snapshot and what follows it; see `EventStore.read_since_snapshot`."""
+        with transaction(self.connection, "DEFERRED"):
+            snapshot = self.snapshot(stream_id, through)
+            return snapshot, self.stream_page_now(stream_id, before_last_seen(snapshot), limit, "plain")
 
     def snapshots(self, snapshot_id: str) -> list[StoredSnapshot]:
         """Return all snapshots of an id without their payloads, the newest first."""

@@ -8,7 +8,7 @@ import pytest
 from calliope.limits import POSITION_MAX
 from calliope.stores.protocol import EventStore, StoredSnapshot
 from calliope.stores.record import StoredType
-from calliope.testing.everything import everything
+from calliope.testing.everything import check_page, everything
 from calliope.testing.requests import TIMESTAMP, append_of
 
 
@@ -62,6 +62,23 @@ class SnapshotContract:
             found = await store.load_snapshot("a", through=POSITION_MAX)
             assert found is not None
             assert found.payload == payload
+
+    async def test_a_snapshot_is_read_together_with_what_follows_it(self, store: EventStore) -> None:
+        records = await store.append(append_of("a", b"1", b"2", b"3", b"4", b"5"))
+        await store.append(append_of("b", b"1"))
+        for stream_id, stored in (("none", []), ("a", records)):
+            snapshot, page = await store.read_since_snapshot(stream_id, through=POSITION_MAX, limit=9)
+            assert (snapshot, page.records, page.complete) == (None, stored, True)
+        for number in (0, 1, 3, 5, 8):
+            await store.save_snapshot(snapshot_of("a", number))
+        for through, number, after in ((POSITION_MAX, 8, 7), (7, 5, 4), (4, 3, 2), (2, 1, 0), (0, 0, 0)):
+            for limit in (1, 2, 9):
+                snapshot, page = await store.read_since_snapshot("a", through=through, limit=limit)
+                assert snapshot == snapshot_of("a", number)
+                assert page.records == records[after : after + limit]
+                check_page(page, limit)
+                assert page.complete or after + limit <= len(records)
+                assert not page.complete or after + limit >= len(records)
 
     async def test_snapshots_are_no_events(self, store: EventStore) -> None:
         records = await store.append(append_of("a"))

@@ -1,7 +1,7 @@
 import sqlite3
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import pydantic
@@ -13,11 +13,13 @@ from calliope import (
     Journal,
     Snapshot,
     SnapshotSummary,
+    UnknownEventTypeError,
     UnreadableSnapshotWarning,
     event,
     upcast,
 )
 from calliope.limits import POSITION_MAX
+from calliope.snapshots import Restored
 from calliope.stores.protocol import StoredSnapshot
 from calliope.stores.record import StoredType
 from tests.unit.calliope.conftest import TIME_MICROSECONDS
@@ -252,3 +254,98 @@ async def test_an_illegal_id_is_named_by_every_method(journal: Journal):
     ):
         with pytest.raises(ValueError, match="snapshot_id must not be empty"):
             await attempt()
+
+
+@dataclass
+class Added:
+    amount: int
+
+
+@dataclass
+class Renamed:
+    name: str
+
+
+class TestRestoring:
+    """A stream gives its newest snapshot and the events behind it together."""
+
+    async def test_without_a_snapshot_there_are_all_events(self, journal: Journal):
+        stream = journal.event_stream("a", Added)
+        assert await stream.restore(Open) == Restored(None, [], True)
+        await stream.persist([Added(1), Added(2)])
+        restored = await stream.restore(Open)
+        assert (restored.snapshot, restored.complete) == (None, True)
+        assert [(r.sequence_number, r.data) for r in restored.records] == [(1, Added(1)), (2, Added(2))]
+
+    async def test_with_one_the_events_begin_with_the_last_that_it_has_seen(self, journal: Journal):
+        stream = journal.event_stream("a", Added)
+        reply = await stream.persist([Added(n) for n in range(1, 6)])
+        await journal.event_stream("b", Added).persist(Added(9))
+        await journal.snapshots.save_snapshot("a", Open(3), sequence_number=3)
+        restored = await stream.restore(Open)
+        assert restored.snapshot == await journal.snapshots.load_snapshot("a", Open)
+        assert restored.records == list(reply.records[2:])
+        assert restored.complete
+
+    @pytest.mark.parametrize(("number", "numbers"), [(0, [1, 2]), (1, [1, 2]), (2, [2]), (3, []), (9, [])])
+    async def test_a_snapshot_may_have_seen_anything(self, journal: Journal, number, numbers):
+        stream = journal.event_stream("a", Added)
+        await stream.persist([Added(1), Added(2)])
+        await journal.snapshots.save_snapshot("a", Open(0), sequence_number=number)
+        restored = await stream.restore(Open)
+        assert restored.snapshot is not None
+        assert restored.snapshot.sequence_number == number
+        assert [record.sequence_number for record in restored.records] == numbers
+
+    async def test_one_that_cannot_be_read_is_passed_over_with_a_warning(self, journal: Journal):
+        stream = journal.event_stream("a", Added)
+        await stream.persist([Added(n) for n in range(1, 6)])
+        await journal.snapshots.save_snapshot("a", Open(2), sequence_number=2)
+        await journal.snapshots.save_snapshot("a", Closed("x"), sequence_number=4)
+        with pytest.warns(UnreadableSnapshotWarning, match="snapshot 'a' at 4 cannot be read") as warned:
+            restored = await stream.restore(Open)
+        assert warned[0].filename == __file__, "the warning points at who restores"
+        assert restored.snapshot is not None
+        assert restored.snapshot.state == Open(2)
+        assert [record.sequence_number for record in restored.records] == [2, 3, 4, 5]
+
+    async def test_of_many_events_the_first_are_read_and_reading_goes_on_behind_them(self, journal: Journal):
+        stream = journal.event_stream("a", Added)
+        for start in range(0, 900, 100):
+            await stream.persist([Added(start + n) for n in range(100)])
+        restored = await stream.restore(Open)
+        assert not restored.complete
+        last = restored.records[-1].sequence_number
+        rest = await stream.records(after=last).run_collect()
+        assert [r.sequence_number for r in [*restored.records, *rest]] == list(range(1, 901))
+
+    async def test_what_does_not_decode_is_met_by_who_reads_on(self, journal: Journal):
+        await journal.event_stream("a", Added).persist([Added(1), Added(2)])
+        await journal.event_stream("a", Renamed).persist(Renamed("x"))
+        stream = journal.event_stream("a", Added)
+        restored = await stream.restore(Open)
+        assert [record.data for record in restored.records] == [Added(1), Added(2)]
+        assert not restored.complete
+        await journal.snapshots.save_snapshot("a", Open(0), sequence_number=3)
+        with pytest.raises(UnknownEventTypeError):
+            await stream.restore(Open)
+
+
+async def test_one_snapshot_is_read_as_whatever_type_is_asked_for(journal: Journal):
+    await journal.snapshots.save_snapshot("a", {"plain": 1}, sequence_number=1)
+    for state_type, expected in (
+        (dict[str, int], {"plain": 1}),
+        (dict[str, float], {"plain": 1.0}),
+        (Any, {"plain": 1}),
+    ):
+        for _ in range(2):
+            snapshot = await journal.snapshots.load_snapshot("a", state_type)
+            assert snapshot is not None
+            assert repr(snapshot.state) == repr(expected)
+
+
+async def test_a_type_that_cannot_be_hashed_is_a_type_of_states_too(journal: Journal):
+    await journal.snapshots.save_snapshot("a", {"x": 1}, sequence_number=1)
+    snapshot = await journal.snapshots.load_snapshot("a", Annotated[dict[str, int], {"not": "hashable"}])
+    assert snapshot is not None
+    assert snapshot.state == {"x": 1}

@@ -62,9 +62,6 @@ def run_node(
     Without --secret-file only loopback addresses are listened on and connected to, and without --http-token-file the
     HTTP API is served on a loopback address only. Clients send "Authorization: Bearer" and the token.
     """
-    logging.basicConfig(
-        stream=sys.stderr, level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
     with checked_arguments():
         secret = None if secret_file is None else contents(secret_file)
         token = b"" if http_token_file is None else contents(http_token_file)
@@ -79,6 +76,7 @@ def run_node(
             cluster=cluster,
             secret=secret,
         )
+    logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     if anyio.run(_run, node, http, token) == signal.SIGINT:
         raise KeyboardInterrupt
 

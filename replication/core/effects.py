@@ -67,13 +67,14 @@ Persist = UseLog | Append | Receive | MergeStates | Install | Remember
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """Read entries for a peer, and hand the page to `loaded`."""
+    """Read entries for a peer, and hand the page to `loaded`; `for_snapshot`: they belong to one."""
 
     peer: str
     have: VersionVector
     after: int
     bytes_max: int
     epoch: int
+    for_snapshot: bool = False
 
 
 @dataclass(frozen=True, slots=True)

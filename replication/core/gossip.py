@@ -57,6 +57,8 @@ class Gossip:
         """Tell a few peers what is new, or that nothing is."""
         for link in self._next_to_hear():
             link.gossiped_at = now
+            if self._is_too_early(link):
+                continue
             rows = self._news(link, now)
             if rows or link.told_vector != self._holdings.vector or link.told_rest != self._rest():
                 self._send_digest(link, rows, effects)
@@ -66,7 +68,14 @@ class Gossip:
 
     def tell(self, link: Link, now: float, effects: Effects, *, asks: bool = False) -> None:
         """Send a digest with all that is new to a peer."""
-        self._send_digest(link, self._news(link, now), effects, asks=asks)
+        if not self._is_too_early(link):
+            self._send_digest(link, self._news(link, now), effects, asks=asks)
+
+    def greet(self, now: float, effects: Effects) -> None:
+        """Send the first digest to those to whom it was too early."""
+        for link in self._neighbours:
+            if link.told_vector is None:
+                self.tell(link, now, effects, asks=True)
 
     def tell_everybody(self, now: float, effects: Effects) -> None:
         """Send a digest to every peer."""
@@ -97,6 +106,14 @@ class Gossip:
             self._members.hear(replica_id, now - age)
         if not link.ready or heartbeat.fingerprint != fingerprint(link.said):
             self.tell(link, now, effects, asks=True)
+
+    def _is_too_early(self, link: Link) -> bool:
+        """Say whether a peer must wait for our first digest.
+
+        It may have gone back in time, and go on in its old log because we do not know more of it. What it sent before
+        it went back may still be on its way to our disk.
+        """
+        return link.told_vector is None and self._holdings.awaits(link.peer)
 
     def _next_to_hear(self) -> list[Link]:
         """Return the links that have waited longest; each is served often enough that the peer does not suspect us."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from zlib import crc32
 
-from calliope.stores.versioned import LogEntry
+from calliope.stores.versioned import LogEntry, replica_of
 from crdts import VersionVector
 
 
@@ -68,6 +68,12 @@ class Holdings:
     def waited(self, entries: Sequence[LogEntry]) -> None:
         """Note that entries of a peer's wait no more."""
         self.waiting_bytes -= sum([len(entry.body) for entry in entries])
+
+    def awaits(self, replica_id: str) -> bool:
+        """Say whether something that a replica wrote is on its way to the disk."""
+        return bool(self.waiting_bytes) and any(
+            number > self.vector[log] for log, number in self._promised.items() if replica_of(log) == replica_id
+        )
 
     def forget_promises(self) -> None:
         """Only what is durable is promised: something has failed, and what was on its way after it fails, too."""

@@ -86,6 +86,7 @@ class Link:
         self.looked = 0
         self.mark = (0, NOTHING_SEEN)
         self.reading = False
+        self.fetching = False
         self.passed_over = False
         self.behind_since = None
         self._on_the_way.clear()

@@ -163,18 +163,22 @@ class Members:
 
     def judge(self, now: float) -> list[Member]:
         """Set each member's state by how long it was silent; return those whose state is another now."""
-        changed = []
-        for member in self._members.values():
-            silence = now - member.heard_at
-            state: MemberState = "alive"
-            if silence >= self._settings.dead_after_seconds:
-                state = "dead"
-            elif silence >= self._settings.suspect_after_seconds or member.row is None:
-                state = "suspect"
-            if state != member.state:
-                member.state = state
-                changed.append(member)
-        return changed
+        return [member for member in self._members.values() if self._judge(member, now)]
+
+    def revive(self, replica_id: str, now: float) -> Member | None:
+        """Return a member that was not alive, and is again."""
+        member = self._members.get(replica_id)
+        return member if member is not None and member.state != "alive" and self._judge(member, now) else None
+
+    def _judge(self, member: Member, now: float) -> bool:
+        silence = now - member.heard_at
+        state: MemberState = "alive"
+        if silence >= self._settings.dead_after_seconds:
+            state = "dead"
+        elif silence >= self._settings.suspect_after_seconds or member.row is None:
+            state = "suspect"
+        was, member.state = member.state, state
+        return state != was
 
     def fence(self, fence: Fence, held: VersionVector) -> bool:
         """Remove a replica, or raise its fence to what a survivor holds, we among them; say whether that was news."""
@@ -198,12 +202,23 @@ class Members:
         """Return what no operation still to come can be concurrent to, as far as is known here.
 
         The pointwise minimum of all rows would not do: a member may have written something, after it had seen only a
-        part, that has not arrived here. So a row counts once we hold all that its member had written when it said it.
+        part, that has not arrived here. So a row counts once we hold all of its member's logs that anybody has told of:
+        the member itself may not know, if its disk went back in time.
         """
-        stable = ours
+        lacking = self._writers_of_what_lacks(ours)
+        stable = NOTHING_SEEN if self._replica_id in lacking else ours
         for member in self._members.values():
-            vector = member.vector
-            if all(n <= ours[log] for log, n in vector.items() if replica_of(log) == member.replica_id):
-                member.settled = vector
+            if member.replica_id not in lacking:
+                member.settled = member.vector
             stable = stable.meet(member.settled)
         return stable
+
+    def _writers_of_what_lacks(self, ours: VersionVector) -> set[str]:
+        """Return who wrote what some member holds and we do not."""
+        return {
+            replica_of(log)
+            for member in self._members.values()
+            if not ours.descends(member.vector)
+            for log, number in member.vector.items()
+            if number > ours[log]
+        }

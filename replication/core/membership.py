@@ -90,11 +90,18 @@ class Membership:
                 self._remember_members(effects)
             if row.replica_id not in self._neighbours:
                 self._members.say(row, now, direct=False)
+                self.revive(row.replica_id, now, effects)
 
     def judge(self, now: float, effects: Effects) -> None:
         """Announce who is in another state now, by how long it was silent."""
         for member in self._members.judge(now):
             effects.announce.append(MemberChanged(member.replica_id, member.state))
+
+    def revive(self, replica_id: str, now: float, effects: Effects) -> None:
+        """Announce at once that somebody is alive who was not."""
+        member = self._members.revive(replica_id, now)
+        if member is not None:
+            effects.announce.append(MemberChanged(replica_id, member.state))
 
     def told(self) -> list[VersionVector]:
         """Return what those members hold who have told us so themselves, on connections that are there."""
@@ -141,9 +148,10 @@ class Membership:
         was_known = replica_id in self._members.fences
         if not self._members.fence(fence, self._holdings.vector):
             return
-        self._remember_members(effects)
         fences = {removed: held.to_dict() for removed, held in self._members.fences.items()}
         effects.persist.append(Remember("fences", _encode(fences)))
+        self._remember_members(effects)
+        self._tally.forget(replica_id)
         if not was_known:
             effects.announce.append(MemberChanged(replica_id, "removed"))
         if replica_id in self._neighbours:

@@ -42,6 +42,7 @@ class Outcomes:
         """A `Receive` was carried out: go on with a snapshot, or acknowledge what was held before."""
         parts = self._parts
         parts.holdings.waited(receive.entries)
+        parts.gossip.greet(now, effects)
         link = parts.neighbours.get(receive.peer)
         if receive.snapshot is not None and parts.target.is_storing:
             parts.target.stored(now, effects)
@@ -76,7 +77,7 @@ class Outcomes:
         link = parts.neighbours.get(read.peer)
         if link is None or link.epoch != read.epoch:
             return
-        if parts.source.expects(link):
+        if read.for_snapshot:
             parts.source.send_events(link, read, page, effects)
             parts.anti_entropy.feed(link, effects)
         else:

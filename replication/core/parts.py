@@ -62,7 +62,7 @@ class Parts:
         self.membership = Membership(said, holdings, members, links, tally, settings)
         self.anti_entropy = AntiEntropy(me, holdings, members, links, settings)
         self.questions = Questions(me, holdings, scrutiny, members, links, self.anti_entropy, tally, settings)
-        self.source = SnapshotSource(holdings, members, settings)
+        self.source = SnapshotSource(holdings, settings)
         self.target = SnapshotTarget(facts.get("bootstrap"), holdings, scrutiny, links, settings)
         self.intake = Intake(holdings, scrutiny, members, links, self.gossip, self.target, settings)
         self.membership.recall(start.now, facts)

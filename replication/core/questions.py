@@ -110,9 +110,8 @@ class Questions:
             return
         if not self._scrutiny.believes(link, answer.vector, effects):
             return
-        if answer.replica_id not in inquiry.answered and self._tally.is_short(inquiry):
-            inquiry.answered.add(answer.replica_id)
-            inquiry.target = inquiry.target.merge(answer.vector)
+        if answer.replica_id not in inquiry.answers and self._tally.is_short(inquiry):
+            inquiry.answers[answer.replica_id] = answer.vector
         self._tally.announce_answered(effects)
 
     def _pose(self, now: float, inquiry: Inquiry, effects: Effects) -> None:

@@ -47,15 +47,15 @@ class Inquiry:
     Attributes:
         token: says what was waited for.
         replicas: how many, this one included.
-        answered: who answered.
-        target: what they held together.
+        target: what we held when we asked.
+        answers: what each who answered held.
         asked_at: when it was asked last.
     """
 
     token: Hashable
     replicas: Replicas
-    answered: set[str] = field(default_factory=set)
     target: VersionVector = NOTHING_SEEN
+    answers: dict[str, VersionVector] = field(default_factory=dict)
     asked_at: float = 0.0
 
 
@@ -106,8 +106,8 @@ class Quorums:
         """Return and forget the inquiries that are over: enough have answered, and we hold what they held."""
         tokens: dict[Hashable, None] = {}
         for number, inquiry in list(self.inquiries.items()):
-            enough = len(inquiry.answered) + 1 >= required(inquiry.replicas, members)
-            if enough and held.descends(inquiry.target):
+            enough = len(inquiry.answers) + 1 >= required(inquiry.replicas, members)
+            if enough and held.descends(inquiry.target) and all(map(held.descends, inquiry.answers.values())):
                 del self.inquiries[number]
                 tokens[inquiry.token] = None
         return list(tokens)
@@ -118,6 +118,11 @@ class Quorums:
         if len(numbers) >= QUESTIONS_MAX:
             del self.inquiries[numbers[0]]
         self.inquiries[number] = inquiry
+
+    def forget(self, replica_id: str) -> None:
+        """Forget what a removed replica has answered: what it held may be lost with it."""
+        for inquiry in self.inquiries.values():
+            inquiry.answers.pop(replica_id, None)
 
     @property
     def open_questions(self) -> list[int]:

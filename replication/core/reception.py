@@ -32,6 +32,11 @@ class Reception:
         if parts.membership.refuses(link.peer, effects):
             return
         parts.members.hear(link.peer, now)
+        self._lead(now, link, message, effects)
+        parts.membership.revive(link.peer, now, effects)
+
+    def _lead(self, now: float, link: Link, message: Message, effects: Effects) -> None:
+        parts = self._parts
         match message:
             case Entries():
                 parts.intake.take(now, link, message, effects)

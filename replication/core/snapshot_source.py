@@ -10,7 +10,6 @@ from crdts import VersionVector
 from replication.core.effects import Effects, Read, ReadStates, Send
 from replication.core.holdings import Holdings
 from replication.core.link import Link
-from replication.core.members import Members
 from replication.core.messages import Cursor, SnapshotChunk, SnapshotRequest
 from replication.core.settings import Settings
 
@@ -20,13 +19,11 @@ class SnapshotSource:
 
     Args:
         holdings: what this journal holds.
-        members: what others hold.
         settings: times and bounds.
     """
 
-    def __init__(self, holdings: Holdings, members: Members, settings: Settings) -> None:
+    def __init__(self, holdings: Holdings, settings: Settings) -> None:
         self._holdings = holdings
-        self._members = members
         self._settings = settings
         self._cuts: dict[str, VersionVector] = {}
 
@@ -37,21 +34,15 @@ class SnapshotSource:
     def asked(self, link: Link, request: SnapshotRequest, effects: Effects) -> None:
         """A peer asks for a chunk: have it read."""
         cut = request.cut if request.cut is not None else self._holdings.vector
-        if not self._holdings.vector.descends(cut):
-            return  # a cut of another peer's that we do not hold yet; it asks again
+        if not link.ready or not self._holdings.is_whole or not self._holdings.vector.descends(cut):
+            return  # not yet: we do not know what it holds, or do not hold the cut ourselves; it asks again
         self._cuts[link.peer] = cut
         link.fetching = True
         cursor, bytes_max = request.cursor, self._settings.batch_bytes
         if cursor.after_key is not None:
             effects.read.append(ReadStates(link.peer, cursor.after_key, bytes_max, link.epoch))
         else:
-            member = self._members.get(link.peer)
-            held = member.vector if member is not None else VersionVector()
-            effects.read.append(Read(link.peer, held, cursor.after_position, bytes_max, link.epoch))
-
-    def expects(self, link: Link) -> bool:
-        """Say whether entries that are read for a peer belong to its snapshot."""
-        return link.fetching and link.peer in self._cuts
+            effects.read.append(Read(link.peer, link.said, cursor.after_position, bytes_max, link.epoch, True))
 
     def send_states(
         self,
@@ -76,7 +67,6 @@ class SnapshotSource:
     def send_events(self, link: Link, read: Read, page: LogPage, effects: Effects) -> None:
         """Send events up to the cut of a page that was read."""
         cut = self._cuts[link.peer]
-        link.reading = False
         link.fetching = False
         entries = tuple([e for e in page.entries if e.kind == "events" and e.number <= cut[e.log_id]])
         following = None if page.complete else Cursor(None, page.through)

@@ -69,16 +69,20 @@ class Tally:
 
     def is_short(self, inquiry: Inquiry) -> bool:
         """Say whether too few have answered."""
-        return len(inquiry.answered) + 1 < required(inquiry.replicas, self.member_count)
+        return len(inquiry.answers) + 1 < required(inquiry.replicas, self.member_count)
 
     def give_up(self, token: Hashable) -> set[str]:
         """Nobody waits any more; return who had agreed by then, ourselves included, as far as an inquiry goes."""
         answered = {self._replica_id}
         for inquiry in self._quorums.inquiries.values():
             if inquiry.token == token:
-                answered |= inquiry.answered
+                answered |= inquiry.answers.keys()
         self._quorums.give_up(token)
         return answered
+
+    def forget(self, replica_id: str) -> None:
+        """Do not count what a removed replica has answered."""
+        self._quorums.forget(replica_id)
 
     # Telling --------------------------------------------------------------------------------------------------
 

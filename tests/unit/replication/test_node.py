@@ -1,0 +1,115 @@
+"""`Node`: opened and closed together, and what it refuses."""
+
+import socket
+
+import anyio
+import pytest
+
+from calliope import JournalBusyError, JournalClosedError, JournalFormatError
+from crdts import GCounter, ORSet
+from replication import ListenError, Node, QuorumTimeoutError
+from tests.unit.replication.http_nodes import MemoryNetwork, node_of
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Return the event loop that aiohttp runs on."""
+    return "asyncio"
+
+
+async def test_an_address_in_use_is_one_error_and_leaves_the_file_free(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(ListenError, match="cannot listen on 127") as raised:
+            async with Node.open(tmp_path / "a.db", replica_id="a", listen=address):
+                pass
+        assert raised.value.address == address
+    async with Node.open(tmp_path / "a.db", replica_id="a", listen="127.0.0.1:0") as node:
+        assert node.address.startswith("127.0.0.1:")
+
+
+async def test_one_node_holds_a_file(tmp_path):
+    async with Node.open(tmp_path / "a.db", replica_id="a"):
+        with pytest.raises(JournalBusyError, match="another node runs on"):
+            async with Node.open(tmp_path / "a.db", replica_id="b"):
+                pass
+
+
+async def test_what_is_no_journal_is_one_error_and_is_left_as_it_is(tmp_path):
+    (tmp_path / "a.db").write_text("notes, and no journal")
+    with pytest.raises(JournalFormatError):
+        async with Node.open(tmp_path / "a.db", replica_id="a"):
+            pass
+    assert (tmp_path / "a.db").read_text() == "notes, and no journal"
+
+
+async def test_an_error_of_the_block_leaves_a_node_as_it_is():
+    with pytest.raises(LookupError, match="the block's own"):
+        async with Node.open("memory://", replica_id="a"):
+            raise LookupError("the block's own")
+
+
+async def test_a_node_is_entered_once():
+    node = Node.open("memory://", replica_id="a")
+    async with node:
+        pass
+    with pytest.raises(JournalClosedError, match="entered once"):
+        async with node:
+            pass
+
+
+@pytest.mark.parametrize(
+    ("error", "arguments", "reason"),
+    [
+        (TypeError, {"peers": "127.0.0.1:7401"}, "must be a list of addresses"),
+        (ValueError, {"peers": ["127.0.0.1"]}, "must be host:port"),
+        (ValueError, {"discover": True}, "listen must be an address"),
+        (ValueError, {"replica_id": "a~b"}, "must not contain '~'"),
+        (ValueError, {"secret": ""}, "secret must not be empty"),
+        (ValueError, {"listen": "0.0.0.0:0"}, "loopback"),
+        (ValueError, {"durability": "some"}, "durability"),
+        (ValueError, {"cluster": ""}, "cluster"),
+    ],
+    ids=lambda part: " ".join(part) if isinstance(part, dict) else "",
+)
+def test_what_does_not_hold_is_refused_before_anything_is_opened(error, arguments, reason):
+    with pytest.raises(error, match=reason):
+        Node.open("memory://", **{"replica_id": "a", **arguments})
+
+
+async def test_a_node_alone_is_all_of_its_cluster():
+    async with Node.open("memory://", replica_id="a") as node:
+        assert (node.address, node.peers, node.refusals) == ("", frozenset(), 0)
+        await node.replicator.update("cart", ORSet, lambda cart: cart.add("milk"), replicas="all", timeout=0.01)
+        [member] = await node.members()
+        assert (member.replica_id, member.state, member.lag) == ("a", "alive", 0)
+        with pytest.raises(QuorumTimeoutError, match="1 of the required 2"):
+            await node.replicator.update("cart", ORSet, lambda cart: cart.add("tea"), replicas=2, timeout=0.01)
+
+
+async def test_a_member_that_is_away_lags_by_what_it_misses_until_it_is_back():
+    async with MemoryNetwork() as network, node_of(network, "berlin") as berlin:
+        async with node_of(network, "lisbon", ("berlin",)) as lisbon:
+            await lisbon.replicator.update("visits", GCounter, lambda visits: visits.increment(), replicas="all")
+            await lisbon.replicator.find("visits", replicas="all")
+        lags = [(await berlin.members())[1].lag]
+        for _ in range(3):
+            await berlin.replicator.update("visits", GCounter, lambda visits: visits.increment())
+            lags.append((await berlin.members())[1].lag)
+        assert [lag - lags[0] for lag in lags] == [0, 1, 2, 3]
+        async with node_of(network, "paris", ("berlin",)) as paris:
+            found = await paris.replicator.find("visits", replicas="majority", timeout=20)
+            assert found is not None
+            assert found.value == 4
+
+
+async def test_leaving_ends_what_waits():
+    async with MemoryNetwork() as network, node_of(network, "berlin") as berlin:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(berlin.replicator.wait_until, "visits", lambda visits: visits.value > 0)
+            await berlin.replicator.update("visits", GCounter, lambda visits: visits.increment())
+        assert repr(berlin) == "<Node 'berlin' at berlin>"

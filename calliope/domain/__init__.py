@@ -3,11 +3,13 @@
 A command is accepted or rejected by a plain call: `await repository.execute(order_id, command)` works or raises.
 """
 
+from calliope.domain.conflict_policy import Change, ConflictPolicy, all_stand, first_stands
 from calliope.domain.decider import Decider
 from calliope.domain.delivering import Deliver, routed
 from calliope.domain.derived_inlet import DerivedRecord
 from calliope.domain.derived_stream import DerivedStream
 from calliope.domain.errors import CommandExpiredError, ConflictError, UnsavedSnapshotWarning
+from calliope.domain.executed import Executed, Loaded
 from calliope.domain.identity import Identifier, uuid7
 from calliope.domain.job_events import JobFailed, JobSucceeded
 from calliope.domain.job_work import JobRun
@@ -30,7 +32,7 @@ from calliope.domain.projection_target import AtLeastOnce, InMemory, Rebuildable
 from calliope.domain.receptor import Receptor
 from calliope.domain.receptor_events import ReceptorParked, ReceptorRejected
 from calliope.domain.rejection import Rejection
-from calliope.domain.repository import Executed, Loaded, Repository
+from calliope.domain.repository import Repository
 from calliope.domain.schedule import Cron, Every, Once
 from calliope.domain.scheduler import Scheduler
 from calliope.domain.specification import Specification, Verdict, specification
@@ -40,11 +42,13 @@ from calliope.domain.timers import Timers
 __all__ = [
     "AtLeastOnce",
     "CancelDeadline",
+    "Change",
     "CommandExpiredError",
     "CommandParked",
     "CommandRejected",
     "Complete",
     "ConflictError",
+    "ConflictPolicy",
     "Cron",
     "Decider",
     "Deliver",
@@ -94,6 +98,8 @@ __all__ = [
     "Transaction",
     "UnsavedSnapshotWarning",
     "Verdict",
+    "all_stand",
+    "first_stands",
     "routed",
     "specification",
     "uuid7",

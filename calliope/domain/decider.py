@@ -45,12 +45,7 @@ class Decider(Generic[State, Command, Event]):
         Raises:
             Exception: whatever `decide` raises.
         """
-        decided = self.decide(command, state)
-        if decided is None:
-            return ()
-        if isinstance(decided, (list, tuple)):
-            return tuple(decided)
-        return (decided,)  # type: ignore[return-value] # events are no sequences, as `EventStream.persist` has it
+        return listed_events(self.decide(command, state))
 
     def state_after(self, events: Iterable[Event], state: State) -> State:
         """Return what a state becomes by events."""
@@ -59,3 +54,12 @@ class Decider(Generic[State, Command, Event]):
     def state_of(self, events: Iterable[Event]) -> State:
         """Return the state of an aggregate that these events happened to."""
         return self.state_after(events, self.initial)
+
+
+def listed_events(events: Event | Sequence[Event] | None) -> tuple[Event, ...]:
+    """Return an event, several or none as a tuple."""
+    if events is None:
+        return ()
+    if isinstance(events, (list, tuple)):
+        return tuple(events)
+    return (events,)  # type: ignore[return-value] # events are no sequences, as `EventStream.persist` has it

@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 from uuid import UUID
@@ -12,16 +11,21 @@ from typing_extensions import TypeForm
 from calliope.codec import UntypedEvent
 from calliope.domain.aggregate import Aggregate
 from calliope.domain.aggregate_cache import AggregateCache
+from calliope.domain.conflict_policy import ConflictPolicy, all_stand
 from calliope.domain.decider import Decider
 from calliope.domain.errors import ConflictError, UnsavedSnapshotWarning
+from calliope.domain.executed import Executed, Loaded
 from calliope.domain.identity import Identifier
 from calliope.domain.instruction import Instruction
+from calliope.domain.plain_aggregate import PlainAggregate
+from calliope.domain.replicated_aggregate import ReplicatedAggregate
 from calliope.errors import ExpectedVersionError, shortened
 from calliope.event_stream import MicrosecondClock, system_clock
 from calliope.flow.arguments import check_seconds
 from calliope.flow.clock import LOOP_CLOCK, Clock
 from calliope.journal import Journal
 from calliope.limits import STREAM_ID_BYTES_MAX, checked_number, checked_text
+from calliope.replicated_stream import checked_replica_id
 
 State = TypeVar("State")
 Command = TypeVar("Command")
@@ -29,39 +33,6 @@ Event = TypeVar("Event")
 
 SNAPSHOTS_KEPT = 2
 """How many snapshots of an aggregate are kept: if the newest is damaged, there is another."""
-
-
-@dataclass(frozen=True)
-class Loaded(Generic[State]):
-    """An aggregate as the journal has it.
-
-    Attributes:
-        state: its state.
-        version: the sequence number of its last event; 0: there is none.
-    """
-
-    state: State
-    version: int
-
-
-@dataclass(frozen=True)
-class Executed(Generic[State, Event]):
-    """What came of a command.
-
-    Attributes:
-        events: what happened; nothing, if the decider decided so.
-        state: the aggregate's state, with these events and whatever followed them.
-        version: the sequence number of the last event in that state.
-        position: where the last of these events stands in the journal: who has seen it has seen them. If there are
-            none, where the last event of the aggregate stands (0: it has none).
-        duplicate: whether the command had been carried out before; the events are those of that time.
-    """
-
-    events: tuple[Event, ...]
-    state: State
-    version: int
-    position: int
-    duplicate: bool = False
 
 
 class Repository(Generic[State, Command, Event]):
@@ -81,6 +52,10 @@ class Repository(Generic[State, Command, Event]):
         cached_aggregates_max: how many aggregates that nobody uses are kept in memory.
         idle_seconds: how long they are kept; looked at whenever the repository is used.
         prefix: what every stream id begins with, if it is not part of the ids that `execute` is given.
+        replica_id: given, the streams are replicated ones, and this is under whose name they are written here; each
+            repository on them has one of its own, such as that of its `Node`. Versions are then those of the streams
+            in this journal, and there are no snapshots.
+        conflict_policy: what counts of changes that replicas decided without knowing of one another.
         clock: tells how long an aggregate is idle.
         wall_clock: tells whether a deadline has passed, in microseconds since 1970 UTC.
 
@@ -100,6 +75,8 @@ class Repository(Generic[State, Command, Event]):
         cached_aggregates_max: int = 10_000,
         idle_seconds: float = 600.0,
         prefix: str = "",
+        replica_id: str | None = None,
+        conflict_policy: ConflictPolicy[State, Event] = all_stand,
         clock: Clock = LOOP_CLOCK,
         wall_clock: MicrosecondClock = system_clock,
     ) -> None:
@@ -110,8 +87,16 @@ class Repository(Generic[State, Command, Event]):
         check_seconds("idle_seconds", idle_seconds)
         if prefix:
             checked_text("prefix", prefix, STREAM_ID_BYTES_MAX)
+        if replica_id is not None:
+            checked_replica_id(replica_id)
+        if replica_id is not None and snapshot_every:
+            raise ValueError("replicated aggregates have no snapshots: what is yet to come may belong before them")
+        if replica_id is None and conflict_policy is not all_stand:
+            raise ValueError("a conflict_policy needs a replica_id: plain streams know no conflicts")
         self.decider = decider
         self.prefix = prefix
+        self.replica_id = replica_id
+        self._conflict_policy = conflict_policy
         self._journal = journal
         self._event_type = event_type
         self._state_type = state_type
@@ -138,7 +123,8 @@ class Repository(Generic[State, Command, Event]):
             command_id: names the command, so that it is carried out once for this aggregate, however often, from
                 whichever process and after whichever restart it is sent. Sent again it returns the events of the first
                 time, whatever the state has become since. This holds for commands that led to events; one that was
-                rejected, or changed nothing, left no trace and is decided anew.
+                rejected, or changed nothing, left no trace and is decided anew. Of replicas, one recognises it whose
+                journal has the events; if two carry it out before that, it counts once.
             deadline: when the command is no longer wanted, an aware datetime. It is looked at before each attempt to
                 store; a commit under way is not interrupted.
             metadata: plain data for the events. `command_id` is added to it, and what `caused_by` and `with_metadata`
@@ -231,8 +217,7 @@ class Repository(Generic[State, Command, Event]):
     ) -> Executed[State, Event]:
         """Return that nothing happened, or raise why; unless the command was carried out before."""
         if instruction.event_id is not None and aggregate.version > 0:
-            probes = self._journal.event_stream(aggregate.stream_id, UntypedEvent)
-            earlier = await aggregate.stored_as(instruction.event_id, probes)
+            earlier = await aggregate.stored_as(instruction.event_id)
             if earlier is not None:
                 return await self._duplicate(aggregate, earlier.events, earlier.position)
         if refusal is not None:
@@ -264,7 +249,16 @@ class Repository(Generic[State, Command, Event]):
             warnings.warn(message, UnsavedSnapshotWarning, stacklevel=3)
 
     def _new_aggregate(self, stream_id: str) -> Aggregate[State, Event]:
-        return Aggregate(self.decider, self._journal.event_stream(stream_id, self._event_type))
+        journal, replica_id = self._journal, self.replica_id
+        if replica_id is None:
+            stream = journal.event_stream(stream_id, self._event_type)
+            return PlainAggregate(self.decider, stream, journal.event_stream(stream_id, UntypedEvent))
+        return ReplicatedAggregate(
+            self.decider,
+            self._conflict_policy,
+            lambda: journal.replicated_event_stream(stream_id, self._event_type, replica_id=replica_id),
+            lambda: journal.replicated_event_stream(stream_id, UntypedEvent, replica_id=replica_id),
+        )
 
     def _stream_id(self, stream_id: str | Identifier) -> str:
         if not isinstance(stream_id, str | Identifier):

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from math import ceil
 from random import Random
 
-import msgspec
-
 from crdts import VersionVector
 from replication.core.effects import Effects, Send
 from replication.core.holdings import Holdings, fingerprint
@@ -142,8 +140,8 @@ class Gossip:
             if len(rows) >= self._settings.rows_max:
                 break
             link.told_changes = member.changes
-            if member.row is not None and _is_far(member, link):
-                rows.append(msgspec.structs.replace(member.row, age_seconds=max(0.0, now - member.heard_at)))
+            if _is_far(member, link):
+                rows.append(member.told_at(now))
         return rows
 
     def _ages(self, link: Link, now: float) -> list[tuple[str, float]]:

@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
+
 from calliope.stores.versioned import replica_of
 from crdts import VersionVector
 from crdts.version_vector import NOTHING_SEEN
@@ -52,6 +54,11 @@ class Member:
     def vector(self) -> VersionVector:
         """What it is known to hold: nothing, if it was not heard."""
         return NOTHING_SEEN if self.row is None else self.row.vector
+
+    def told_at(self, now: float) -> Row:
+        """Return what others are told of it; if it was not heard, its name only: they must count it all the same."""
+        row = self.row or Row(self.replica_id, 0, 0, f"{self.replica_id}~0", NOTHING_SEEN, 0.0, self.address)
+        return msgspec.structs.replace(row, age_seconds=max(0.0, now - self.heard_at))
 
 
 class Members:
@@ -90,8 +97,9 @@ class Members:
         """Take somebody in, if it is not a member yet; say whether it was new."""
         if replica_id == self._replica_id or replica_id in self._members or replica_id in self.fences:
             return False
-        self._members[replica_id] = Member(replica_id, address, "suspect", None, now)
+        self._members[replica_id] = member = Member(replica_id, address, "suspect", None, now)
         self._ids.append(replica_id)
+        self._change(member)
         return True
 
     def say(self, row: Row, now: float, *, direct: bool) -> bool:

@@ -88,7 +88,7 @@ class Membership:
                 continue
             if self._members.admit(row.replica_id, now - row.age_seconds, row.address):
                 self._remember_members(effects)
-            if row.replica_id not in self._neighbours:
+            if row.incarnation and row.replica_id not in self._neighbours:  # else it is a name only
                 self._members.say(row, now, direct=False)
                 self.revive(row.replica_id, now, effects)
 

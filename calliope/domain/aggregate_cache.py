@@ -13,6 +13,9 @@ from calliope.flow.clock import Clock
 State = TypeVar("State")
 Event = TypeVar("Event")
 
+PAUSE_SECONDS_MIN = 1.0
+"""How long `forget_idle` pauses at least."""
+
 
 class _Kept(Generic[State, Event]):
     """An aggregate, who may use it now, and how many want it."""
@@ -34,7 +37,7 @@ class AggregateCache(Generic[State, Event]):
     Args:
         new: makes the aggregate of a stream, not loaded.
         aggregates_max: how many are kept that nobody uses.
-        idle_seconds: for how long; looked at whenever the cache is used.
+        idle_seconds: for how long; looked at whenever the cache is used, and by `forget_idle`.
         clock: tells the time.
     """
 
@@ -63,6 +66,18 @@ class AggregateCache(Generic[State, Event]):
             kept.users -= 1
             if kept.users == 0:
                 self._put_back(stream_id)
+
+    async def forget_idle(self) -> None:
+        """Forget what is idle for too long also when nobody uses the cache, until cancelled."""
+        while True:
+            await self._clock.sleep(max(self._next_idle_seconds(), PAUSE_SECONDS_MIN))
+            self._forget_superfluous()
+
+    def _next_idle_seconds(self) -> float:
+        """Return after how long one may have to be forgotten: what is idle later has more time."""
+        if not self._idle:
+            return self._idle_seconds
+        return next(iter(self._idle.values())).used_at + self._idle_seconds - self._clock.now()
 
     def _taken_from_idle(self, stream_id: str) -> _Kept[State, Event]:
         self._forget_superfluous()

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 from uuid import UUID
@@ -25,6 +26,7 @@ from calliope.flow.arguments import check_seconds
 from calliope.flow.clock import LOOP_CLOCK, Clock
 from calliope.journal import Journal
 from calliope.limits import STREAM_ID_BYTES_MAX, checked_number, checked_text
+from calliope.owning import owned
 from calliope.replicated_stream import checked_replica_id
 
 State = TypeVar("State")
@@ -50,7 +52,7 @@ class Repository(Generic[State, Command, Event]):
         snapshot_every: after how many events a snapshot is saved; 0: never.
         conflict_retries: how often a command is decided again because somebody else wrote first.
         cached_aggregates_max: how many aggregates that nobody uses are kept in memory.
-        idle_seconds: how long they are kept; looked at whenever the repository is used.
+        idle_seconds: how long they are kept; looked at whenever the repository is used, and while it is `running`.
         prefix: what every stream id begins with, if it is not part of the ids that `execute` is given.
         replica_id: given, the streams are replicated ones, and this is under whose name they are written here; each
             repository on them has one of its own, such as that of its `Node`. Versions are then those of the streams
@@ -165,6 +167,10 @@ class Repository(Generic[State, Command, Event]):
         async with self._cache.lent(self._stream_id(stream_id)) as aggregate:
             await self._make_current(aggregate)
             return Loaded(aggregate.state, aggregate.version)
+
+    def running(self) -> AbstractAsyncContextManager[None]:
+        """Forget idle aggregates while an `async with` block lasts, also when nobody calls; needed for nothing else."""
+        return owned(self._cache.forget_idle)
 
     async def _executed(
         self, aggregate: Aggregate[State, Event], command: Command, instruction: Instruction

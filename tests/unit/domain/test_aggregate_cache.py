@@ -73,6 +73,23 @@ async def test_what_is_idle_is_forgotten(memory_journal: Journal):
     assert cached.made["b"] == 2
 
 
+async def test_what_is_idle_is_forgotten_though_nobody_calls(memory_journal: Journal):
+    clock = ManualClock()
+    repository = Repository(memory_journal, COUNTER, Deposited, idle_seconds=10.0, clock=clock)
+    async with repository.running():
+        await clock.advance(7)
+        await repository.load("a")
+        await clock.advance(5)
+        await repository.load("b")
+        await clock.advance(4.9)
+        assert len(repository._cache) == 2
+        await clock.advance(0.1)
+        assert len(repository._cache) == 1
+        await clock.advance(5)
+        assert len(repository._cache) == 0
+        assert (await repository.load("a")).version == 0
+
+
 async def test_what_is_used_is_not_forgotten_however_long_it_takes(memory_journal: Journal):
     cached = Cached(memory_journal, aggregates_max=1)
     async with cached.cache.lent("a"):

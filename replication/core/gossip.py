@@ -81,9 +81,13 @@ class Gossip:
             self.tell(link, now, effects)
 
     def tell_again(self, link: Link, now: float) -> None:
-        """Tell everything again from time to time, where messages are lost."""
+        """Tell everything again from time to time, where messages are lost, but not before all was told once."""
+        untold = self._members.changed_since(link.told_changes)
+        if untold and untold[0].changes <= link.telling_through:
+            return
         if link.told_all_at is None or now - link.told_all_at > self._settings.resend_after_seconds:
             link.told_all_at = now
+            link.telling_through = self._members.changes
             link.told_changes = 0
             link.told_rest = None
 

@@ -40,6 +40,7 @@ class Link:
         behind_since: since when it has lacked something without progress.
         told_vector: what it was told that we hold.
         told_changes: which changes of the members' rows it was told.
+        telling_through: which change all is told through before anything is told again.
         ages_told: the member at which the next heartbeat goes on to tell ages.
         gossiped_at: when it was last told anything by gossip.
         told_all_at: since when nothing was told again that did not change.
@@ -67,6 +68,7 @@ class Link:
     behind_since: float | None = None
     told_vector: VersionVector | None = None
     told_changes: int = 0
+    telling_through: int = 0
     ages_told: int = 0
     gossiped_at: float = -1.0
     told_all_at: float | None = None

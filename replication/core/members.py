@@ -67,6 +67,10 @@ class Members:
     Args:
         replica_id: our own id, which is never among them.
         settings: when a silent member is suspect, and dead.
+
+    Attributes:
+        changes: how often a row was replaced.
+        fences: removed replicas, and the highest of their numbers that a survivor holds.
     """
 
     def __init__(self, replica_id: str, settings: Settings) -> None:
@@ -75,7 +79,7 @@ class Members:
         self._members: dict[str, Member] = {}
         self._ids: list[str] = []
         self._changed: OrderedDict[str, None] = OrderedDict()  # the last to change comes last
-        self._changes = 0
+        self.changes = 0
         self.fences: dict[str, VersionVector] = {}
 
     def __len__(self) -> int:
@@ -158,8 +162,8 @@ class Members:
         return [self._members[replica_id] for replica_id in chosen], following
 
     def _change(self, member: Member) -> None:
-        self._changes += 1
-        member.changes = self._changes
+        self.changes += 1
+        member.changes = self.changes
         self._changed[member.replica_id] = None
         self._changed.move_to_end(member.replica_id)
 

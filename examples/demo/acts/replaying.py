@@ -33,7 +33,7 @@ async def replay_the_log(stage: Stage) -> None:
         await together([partial(clerk.replay, cluster[replica_id], hand) for replica_id, hand in hands.items()])
         count += len(rows)
     seconds = perf_counter() - begun
-    only = " (as many as are replayed of a log)" if count == EVENTS_MAX else ""
+    only = " (of a longer log, no more are replayed)" if count == EVENTS_MAX else ""
     display.say(f"{count:,} events{only} in {len(dealer):,} streams, {count / seconds:,.0f} a second, all durable")
     seconds = await cluster.converge()
     display.say(f"{1000 * seconds:.0f} ms after the last was acknowledged, all three have them all")

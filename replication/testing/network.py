@@ -227,8 +227,13 @@ def _pair(one: str, other: str) -> Pair:
     return (one, other) if one < other else (other, one)
 
 
-def topology(shape: str, names: list[str], random: Random) -> list[Pair]:
+def topology(shape: str, names: list[str], random: Random | None = None) -> list[Pair]:
     """Return who is connected with whom: in a "mesh", "ring", "line", "star", or "random" graph of about degree 4.
+
+    Args:
+        shape: which of these.
+        names: the replicas; those of a line or ring in its order, the middle of a star first.
+        random: draws the random graph.
 
     Raises:
         ValueError: there is no such shape.
@@ -242,7 +247,7 @@ def topology(shape: str, names: list[str], random: Random) -> list[Pair]:
         return [*along, (names[0], names[-1])] if len(names) > 2 else along
     if shape == "star":
         return [(names[0], other) for other in names[1:]]
-    if shape == "random":
+    if shape == "random" and random is not None:
         chords = {_pair(*random.sample(names, 2)) for _ in names}
         return sorted({_pair(*edge) for edge in along} | chords)
     raise ValueError(f"a topology is a mesh, ring, line, star or random, not {shape!r}")

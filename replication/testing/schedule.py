@@ -118,7 +118,7 @@ def draw(seed: int) -> Plan:
         shape=random.choice(["mesh", "ring", "line", "star"]),
         settings=settings,
         faults=faults,
-        seconds=interval * random.choice([20, 40, 80]),
+        seconds=interval * random.choice([10, 20, 40]),
         skew=random.choice([0.0, 0.01, 0.2]),
         commit_seconds=(0.0, random.choice([0.0, 0.01, 0.1])),
         pause_seconds=interval * random.choice([0.1, 0.3]),
@@ -136,6 +136,7 @@ class Schedule:
         core_type: the protocol; another one to see it fail.
         disk_type: the disk; another one to see it fail.
         is_detailed: whether the trace takes in the bytes of all messages.
+        show: what is given each line of the trace, at once; for instance `print`.
     """
 
     def __init__(
@@ -145,6 +146,7 @@ class Schedule:
         core_type: Callable[..., ReplicaCore] = ReplicaCore,
         disk_type: Callable[[Callable[[], Values]], Disk] = Disk,
         is_detailed: bool = False,
+        show: Callable[[str], object] | None = None,
     ) -> None:
         self.seed = seed
         self.plan = plan = draw(seed)
@@ -163,6 +165,7 @@ class Schedule:
             disk_type=disk_type,
             trusts_stability=plan.is_cautious,
             is_detailed=is_detailed,
+            show=show,
         )
         self._late = plan.names[len(plan.names) - plan.late :]
         self._marks: dict[str, int] = {}
@@ -185,8 +188,8 @@ class Schedule:
         self._heal()
         rounds = self._converge()
         if self._late:
-            for name in self._late:
-                simulation.join(name)
+            while self._late:
+                simulation.join(self._late.pop(0))
             rounds += self._converge()
         return Report(
             self.seed,
@@ -207,6 +210,10 @@ class Schedule:
             replica.commit_seconds = self.plan.commit_seconds
             if not replica.is_up and replica.replica_id not in simulation.checks.removed:
                 simulation.start(replica.replica_id)
+        for gone in sorted(simulation.checks.removed):  # who removed it may have crashed before that was durable
+            for remover in simulation.up:
+                if remover.replica_id not in simulation.checks.removed and _knows(remover, gone):
+                    simulation.remove(remover.replica_id, gone)
         if simulation.checks.removed:  # perhaps somebody was reached only through a removed one
             simulation.connect_all([name for name in self.plan.names if name not in simulation.checks.removed])
 
@@ -228,8 +235,8 @@ class Schedule:
         return all(replica.is_idle for replica in self.simulation.up) and not self._unanswered()
 
     def _unanswered(self) -> str:
-        """Say who waits in vain. What was lost with a disk that went back may be waited for in vain."""
-        if self.simulation.checks.has_gone_back:
+        """Say who waits in vain. What was lost with a disk that went back may be, and newcomers still to come."""
+        if self._late or self.simulation.checks.has_gone_back:
             return ""
         for replica in self.simulation.up:
             if replica.waiting and replica.replica_id not in self.simulation.checks.removed:
@@ -397,7 +404,9 @@ class Schedule:
         gone = self._one_that(lambda replica: not replica.is_up and replica.replica_id not in removed)
         if gone is None or len(self.simulation.replicas) - len(removed) <= 2:
             return
-        remover = self._one_that(lambda replica: replica.core is not None and _knows(replica, gone.replica_id))
+        remover = self._one_that(
+            lambda replica: replica.is_up and replica.replica_id not in removed and _knows(replica, gone.replica_id)
+        )
         if remover is not None:
             self.simulation.remove(remover.replica_id, gone.replica_id)
 

@@ -40,6 +40,7 @@ class Simulation:
         disk_type: the disk; another one to see it fail.
         trusts_stability: whether stability is checked.
         is_detailed: whether the trace takes in the bytes of all messages.
+        show: what is given each line of the trace, at once; for instance `print`.
 
     Attributes:
         time: virtual time.
@@ -66,12 +67,13 @@ class Simulation:
         disk_type: Callable[[Callable[[], Values]], Disk] = Disk,
         trusts_stability: bool = True,
         is_detailed: bool = False,
+        show: Callable[[str], object] | None = None,
     ) -> None:
         settings = settings or Settings()
         faults = faults or NetworkFaults(ordered=settings.ordered)
         self.time = VirtualTime()
         self.random = Random(seed)
-        self.trace = Trace(self.time, title or f"seed {seed}", is_detailed=is_detailed)
+        self.trace = Trace(self.time, title or f"seed {seed}", is_detailed=is_detailed, show=show)
         self.checks = Checks(settings, self.trace, trusts_stability=trusts_stability)
         self.network = Network(self.time, self.random, self, faults)
         self.replicas: dict[str, SimulatedReplica] = {}

@@ -1,79 +1,55 @@
 """The one async shell around the core: it owns the tasks, the clock and the connections, and carries effects out.
 
-    connections ──► receive ─┐                     ┌─► store (one worker, in order) ──► stored, merged, installed
-    log tail    ──► persisted┼─► core ──► effects ─┼─► outboxes of connections, in order
-    time        ──► tick     ─┘                     └─► those who wait here
+    connections ──► receive ──┐                     ┌─► `PersistLane`: the store, in order ──► stored, merged, installed
+    `LogFollower` ► persisted ┼─► core ──► effects ─┼─► outboxes of connections, in order
+    time        ──► tick ─────┘                     └─► those who wait: `CoreAgreement`
 
-No decision about the protocol is taken here. Effects that persist something go through the worker, one after the other;
+No decision about the protocol is taken here. Effects that persist something go through the lane, one after the other;
 what the same effects send follows when that is durable, and what later effects send does not overtake it.
 
-Only this module and the replicator touch the store for replication. A peer's mistake ends its connection, and is
-counted and logged; it raises in no local caller.
+Only these and the replicator touch the store for replication. A peer's mistake ends its connection, and is counted and
+logged; it raises in no local caller.
 """
 
 import logging
 import time
-from collections import deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import anyio
 from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskGroup, TaskStatus
 
-from calliope.errors import (
-    CalliopeError,
-    ForkedLogError,
-    JournalClosedError,
-    JournalError,
-    LogGapError,
-    MalformedEntryError,
-)
-from calliope.stores.replica_store import LogPage, ReplicaStore
+from calliope.errors import CalliopeError, JournalClosedError, JournalError
+from calliope.stores.replica_store import ReplicaStore
 from calliope.stores.versioned import LogEntry
-from crdts import MalformedOperationError, VersionVector
 from replication import wire
+from replication.agreeing import CoreAgreement
 from replication.complaints import Complaints
-from replication.core.agreement import Replicas
 from replication.core.effects import (
     Agreed,
     Announcement,
-    Append,
     Effects,
-    Install,
     MemberChanged,
-    MergeStates,
-    Persist,
     Read,
     ReadStates,
-    Receive,
     Refuse,
-    Remember,
     Send,
     Stable,
-    UseLog,
 )
-from replication.core.quorum import required
 from replication.core.replica import MemberReport, ReplicaCore
-from replication.errors import ConnectionLostError, MalformedMessageError, MalformedStateError, QuorumTimeoutError
+from replication.errors import ConnectionLostError, MalformedMessageError
+from replication.log_following import LogFollower
 from replication.outbox import Outbox
+from replication.persisting import PersistLane
 from replication.replicator import Replicator
 from replication.transports.protocol import Connection
-
-FOLLOWED_BYTES_MAX = 1024 * 1024
-"""How much of the log is read at once where the tail does not reach back."""
-
-PAGE_ENTRIES_MAX = 4_096
-"""How many entries are looked through at once for a peer."""
-
-RETRY_SECONDS = 1.0
-"""How long the worker waits after the store has failed."""
 
 logger = logging.getLogger("calliope.replication")
 
 
 class Engine:
-    """Runs one replica's part of the protocol; what the replicator waits for is `Agreement`.
+    """Runs one replica's part of the protocol.
 
     Args:
         core: the protocol.
@@ -81,6 +57,7 @@ class Engine:
         clock: a monotonic clock, in seconds.
 
     Attributes:
+        agreement: what the replicator waits for.
         complaints: what was wrong with peers whose connections were ended.
         sent_bytes: how many bytes of messages were sent.
     """
@@ -94,12 +71,10 @@ class Engine:
         self._core = core
         self._store = store
         self._clock = clock
-        self._followed = store.log_tail.position
+        self._log = LogFollower(store, self._persisted)
+        self._lane = PersistLane(core, store, clock, self._do_the_rest, self._log.follow_tail)
+        self.agreement = CoreAgreement(core, clock, self._lane.do, self._log.follow_tail)
         self._outboxes: dict[str, Outbox] = {}
-        self._work: deque[Effects] = deque()
-        self._work_came = anyio.Event()
-        self._sends_waiting = 0
-        self._waiting: dict[Hashable, anyio.Event] = {}
         self._tasks: TaskGroup
         self._changed = anyio.Event()
         self._compacting = False
@@ -118,12 +93,11 @@ class Engine:
         """
         self._replicator = replicator
         async with anyio.create_task_group() as self._tasks:
-            for persist in self._core.start(self._clock()).persist:
-                await self._carry_out(persist)
+            await self._lane.start(replicator)
             task_status.started()
-            self._tasks.start_soon(self._follow_log)
+            self._tasks.start_soon(self._log.run)
             self._tasks.start_soon(self._tick)
-            await self._persist_in_order()
+            await self._lane.run()
 
     async def serve(self, connection: Connection) -> None:
         """Speak with a peer until the connection is over.
@@ -146,52 +120,6 @@ class Engine:
                 self._do(self._core.disconnected(self._clock(), peer))
             with anyio.CancelScope(shield=True):
                 await connection.aclose(outbox.reason)
-
-    # Agreement --------------------------------------------------------------------------------------------------
-
-    @property
-    def stable(self) -> VersionVector:
-        """The stable version: no operation that has not seen it can still arrive."""
-        return self._core.stable
-
-    async def acknowledged(self, log_id: str, number: int, replicas: Replicas, timeout: float) -> None:
-        """Return when so many replicas hold an entry durably; see `Agreement`."""
-        needed = required(replicas, self._core.member_count)
-        self._follow_tail()
-        if len(self._core.holders(log_id, number)) >= needed:
-            return
-        token = object()
-        try:
-            agreed = await self._until_agreed(
-                token, timeout, lambda now: self._core.wait_for(now, token, log_id, number, replicas)
-            )
-            if not agreed:
-                raise QuorumTimeoutError(needed, self._core.holders(log_id, number))
-        finally:
-            self._core.give_up(token)
-
-    async def caught_up(self, replicas: Replicas, timeout: float) -> None:
-        """Return when this journal holds all that so many replicas held when this was called; see `Agreement`."""
-        needed = required(replicas, self._core.member_count)
-        self._follow_tail()
-        token = object()
-        answered = {self._core.replica_id}
-        try:
-            agreed = await self._until_agreed(token, timeout, lambda now: self._core.ask(now, token, replicas))
-        finally:
-            answered |= self._core.give_up(token)
-        if not agreed:
-            raise QuorumTimeoutError(needed, answered)
-
-    async def _until_agreed(self, token: Hashable, timeout: float, ask: Callable[[float], Effects]) -> bool:
-        event = self._waiting[token] = anyio.Event()
-        try:
-            self._do(ask(self._clock()))
-            with anyio.move_on_after(timeout):
-                await event.wait()
-            return event.is_set()
-        finally:
-            del self._waiting[token]
 
     # The cluster -----------------------------------------------------------------------------------------------
 
@@ -219,13 +147,7 @@ class Engine:
     # Effects ---------------------------------------------------------------------------------------------------
 
     def _do(self, effects: Effects) -> None:
-        if effects.persist or (self._sends_waiting and effects.send):
-            if effects.send:
-                self._sends_waiting += 1
-            self._work.append(effects)
-            self._work_came.set()
-        else:
-            self._do_the_rest(effects)
+        self._lane.do(effects)
 
     def _do_the_rest(self, effects: Effects) -> None:
         for send in effects.send:
@@ -236,81 +158,6 @@ class Engine:
             self._refuse(refusal)
         for announcement in effects.announce:
             self._announce(announcement)
-
-    async def _persist_in_order(self) -> None:
-        while True:
-            if not self._work:
-                self._work_came = anyio.Event()
-                await self._work_came.wait()
-            effects = self._work.popleft()
-            together = self._receives_together(effects)
-            if together:
-                await self._receive_together(together)
-            else:
-                for persist in effects.persist:
-                    await self._carry_out(persist)
-            for done in together or [effects]:
-                if done.send:
-                    self._sends_waiting -= 1
-                self._do_the_rest(done)
-
-    def _receives_together(self, first: Effects) -> list[Effects]:
-        """Return the effects, from the first on, that do nothing but receive: they are stored in one commit."""
-        together: list[Effects] = []
-        effects: Effects | None = first
-        while effects is not None and _only_receives(effects):
-            together.append(effects)
-            effects = self._work.popleft() if self._work and _only_receives(self._work[0]) else None
-        return together if len(together) > 1 else []
-
-    async def _receive_together(self, together: Sequence[Effects]) -> None:
-        receives = [persist for effects in together for persist in effects.persist if isinstance(persist, Receive)]
-        entries = [entry for receive in receives for entry in receive.entries]
-        try:
-            await self._store.receive(entries)
-        except CalliopeError:
-            for receive in receives:  # one of them is at fault: find out which
-                await self._carry_out(receive)
-            return
-        self._follow_tail()
-        for receive in receives:
-            self._do(self._core.stored(self._clock(), receive))
-
-    async def _carry_out(self, persist: Persist) -> None:
-        try:
-            done = await self._persist(persist)
-        except JournalClosedError:
-            raise
-        except (CalliopeError, MalformedOperationError) as error:
-            self._do(self._core.failed(self._clock(), persist))
-            if isinstance(persist, (Receive, MergeStates)) and isinstance(error, _FAULTS_OF_PEERS):
-                self._refuse(Refuse(persist.peer, f"sent what cannot be stored: {error}"))
-                return
-            logger.warning("%s was not stored: %s", type(persist).__name__, error)
-            if isinstance(persist, (Receive, MergeStates)):
-                await anyio.sleep(RETRY_SECONDS)
-        else:
-            if done is not None:
-                self._do(done)
-
-    async def _persist(self, persist: Persist) -> Effects | None:
-        if isinstance(persist, Receive):
-            await self._store.receive(persist.entries, snapshot=persist.snapshot)
-            self._follow_tail()
-            return self._core.stored(self._clock(), persist)
-        if isinstance(persist, Remember):
-            await self._store.remember(persist.name, persist.fact)
-        elif isinstance(persist, UseLog):
-            await self._replicator.use_log(persist.log_id)
-        elif isinstance(persist, Append):
-            await self._store.append_operations(persist.changes)
-        elif isinstance(persist, MergeStates):
-            await self._replicator.merge_states(persist.states)
-            return self._core.merged(self._clock(), persist)
-        elif isinstance(persist, Install):
-            await self._replicator.install(persist.vector)
-            return self._core.installed(self._clock(), persist)
-        return None
 
     def _send(self, send: Send) -> None:
         outbox = self._outboxes.get(send.peer)
@@ -325,9 +172,7 @@ class Engine:
 
     def _announce(self, announcement: Announcement) -> None:
         if isinstance(announcement, Agreed):
-            event = self._waiting.get(announcement.token)
-            if event is not None:
-                event.set()
+            self.agreement.agreed(announcement.token)
         elif isinstance(announcement, Stable):
             self._tasks.start_soon(self._compact)
         elif isinstance(announcement, MemberChanged):
@@ -339,28 +184,11 @@ class Engine:
 
     def _read(self, read: Read | ReadStates) -> None:
         if isinstance(read, Read):
-            page = self._page_in_memory(read)
+            page = self._log.page(read)
             if page is not None:
                 self._do(self._core.loaded(self._clock(), read, page))
                 return
         self._tasks.start_soon(self._read_from_store, read)
-
-    def _page_in_memory(self, read: Read) -> LogPage | None:
-        tail = self._store.log_tail
-        if not tail.covers(read.after):
-            return None
-        entries: list[LogEntry] = []
-        byte_count, through = 0, read.after
-        for position, entry in tail.after(read.after, PAGE_ENTRIES_MAX):
-            if position > self._followed:
-                break
-            if entry.number > read.have[entry.log_id]:
-                byte_count += len(entry.body)
-                if entries and byte_count > read.bytes_max:
-                    break
-                entries.append(entry)
-            through = position
-        return LogPage(entries, through, self._followed)
 
     async def _read_from_store(self, read: Read | ReadStates) -> None:
         try:
@@ -378,28 +206,8 @@ class Engine:
 
     # Tasks -----------------------------------------------------------------------------------------------------
 
-    async def _follow_log(self) -> None:
-        """Tell the core of everything that becomes durable in the journal, whoever wrote it."""
-        tail = self._store.log_tail
-        while True:
-            await tail.wait(self._followed)
-            if tail.covers(self._followed):
-                self._follow_tail()
-            else:
-                await self._follow_store()
-
-    def _follow_tail(self) -> None:
-        tail = self._store.log_tail
-        if tail.position > self._followed and tail.covers(self._followed):
-            entries = tail.after(self._followed)
-            self._followed = tail.position
-            self._do(self._core.persisted(self._clock(), entries))
-
-    async def _follow_store(self) -> None:
-        page = await self._store.read_log(have=VersionVector(), after=self._followed, bytes_max=FOLLOWED_BYTES_MAX)
-        if page.through > self._followed:
-            self._followed = page.through
-            self._do(self._core.persisted(self._clock(), [(page.through, entry) for entry in page.entries]))
+    def _persisted(self, entries: Sequence[tuple[int, LogEntry]]) -> None:
+        self._do(self._core.persisted(self._clock(), entries))
 
     async def _compact(self) -> None:
         if self._compacting:
@@ -437,15 +245,3 @@ class Engine:
                 self.sent_bytes += len(data)
                 await connection.send(data)
         tasks.cancel_scope.cancel()
-
-
-def _only_receives(effects: Effects) -> bool:
-    return (
-        len(effects.persist) == 1
-        and isinstance(effects.persist[0], Receive)
-        and effects.persist[0].snapshot is None
-        and not (effects.send or effects.read)
-    )
-
-
-_FAULTS_OF_PEERS = (MalformedEntryError, ForkedLogError, LogGapError, MalformedOperationError, MalformedStateError)

@@ -187,7 +187,7 @@ class Node:
             alone=not self._listens and not self._peers,
         )
         self._engine = Engine(core, store)
-        self.replicator = Replicator(store, self._engine)
+        self.replicator = Replicator(store, self._engine.agreement)
         self._links = links = Links(self._transport, self.replica_id, self._engine.serve, addresses=self._peers)
         tasks = await stack.enter_async_context(_cancelled_at_end())
         await tasks.start(self._engine.run, self.replicator)

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
+from typing_extensions import TypeForm
+
 from calliope.recorded_event import PersistReply
-from calliope.snapshots import Snapshot
 
 State = TypeVar("State")
 Event = TypeVar("Event")
@@ -49,8 +50,8 @@ class Aggregate(Protocol[State, Event]):
         """The stream."""
         ...
 
-    async def load(self, snapshot: Snapshot[State] | None) -> None:
-        """Read a snapshot and what came after it; without one, everything."""
+    async def load(self, state_type: TypeForm[State] | None) -> None:
+        """Read the newest snapshot and what came after it; everything, if there is none or no type to read it as."""
         ...
 
     async def catch_up(self) -> None:

@@ -1,16 +1,19 @@
 """`PlainAggregate`: the aggregate of a stream that one journal writes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
+
+from typing_extensions import TypeForm
 
 from calliope.codec import UntypedEvent
 from calliope.domain.aggregate import Stored
 from calliope.domain.decider import Decider
 from calliope.errors import ExpectedVersionError
 from calliope.event_stream import EventStream
+from calliope.flow import Inlet, Sink
+from calliope.flow.inlet import EVERYTHING
 from calliope.limits import POSITION_MAX
 from calliope.recorded_event import PersistReply, RecordedEvent
-from calliope.snapshots import Snapshot
 
 State = TypeVar("State")
 Event = TypeVar("Event")
@@ -25,15 +28,18 @@ class PlainAggregate(Generic[State, Event]):
     Args:
         decider: how it behaves.
         stream: its stream.
-        probes: the same stream, for events of any type.
+        open_probes: returns a handle on the same stream, for events of any type.
     """
 
     def __init__(
-        self, decider: Decider[State, Any, Event], stream: EventStream[Event], probes: EventStream[UntypedEvent]
+        self,
+        decider: Decider[State, Any, Event],
+        stream: EventStream[Event],
+        open_probes: Callable[[], EventStream[UntypedEvent]],
     ) -> None:
         self._decider = decider
         self._stream = stream
-        self._probes = probes
+        self._open_probes = open_probes
         self.state = decider.initial
         self.version = 0
         self.position = 0
@@ -45,23 +51,31 @@ class PlainAggregate(Generic[State, Event]):
         """The stream."""
         return self._stream.stream_id
 
-    async def load(self, snapshot: Snapshot[State] | None) -> None:
-        """Read a snapshot and what came after it; without one, everything.
+    async def load(self, state_type: TypeForm[State] | None) -> None:
+        """Read the newest snapshot and what came after it, in one look at the journal.
 
         The event that the snapshot has seen last is read too: it tells the position, and a snapshot of events that
         the stream does not hold (it may have been restored from a backup) is not believed.
         """
-        if snapshot is not None and await self._read(
-            snapshot.state, snapshot.sequence_number, after=max(snapshot.sequence_number - 1, 0)
-        ):
-            self.snapshot_version = snapshot.sequence_number
-        else:
+        complete = False
+        if state_type is not None:
+            restored = await self._stream.restore(state_type)
+            snapshot, complete = restored.snapshot, restored.complete
+            if snapshot is None:
+                self._take(restored.records)
+            elif restored.records:
+                self.state, self.version = snapshot.state, snapshot.sequence_number
+                self.snapshot_version = snapshot.sequence_number
+                self._take(restored.records)
+            else:
+                complete = False
+        if not complete:
             await self.catch_up()
         self.is_loaded = True
 
     async def catch_up(self) -> None:
         """Read what was written since, by whomever. Cancellation leaves the aggregate as it was."""
-        await self._read(self.state, self.version, after=self.version)
+        await self._stream.records(after=self.version).run_with(Sink(self._consume))
 
     async def persist(
         self, events: Sequence[Event], *, metadata: Mapping[str, Any], event_id: str | None
@@ -83,30 +97,25 @@ class PlainAggregate(Generic[State, Event]):
         if there is one, and otherwise refuses.
         """
         try:
-            reply = await self._probes.persist(PROBE, expected_version=POSITION_MAX, event_id=event_id)
+            reply = await self._open_probes().persist(PROBE, expected_version=POSITION_MAX, event_id=event_id)
         except ExpectedVersionError:
             return None
         first, last = reply.records[0].sequence_number, reply.sequence_number
         return Stored(tuple(await self._stream.query(after=first - 1, until=last).run_collect()), reply.position)
 
-    async def _read(self, state: State, seen: int, *, after: int) -> bool:
-        """Take up what a state that has seen so many events becomes by the others; tell whether there was any record.
+    async def _consume(self, inlet: Inlet[RecordedEvent[Event]]) -> None:
+        """Take up all that there is, a page at a time: a long stream needs no more memory than a short one."""
+        state, last = self.state, None
+        while records := await inlet.pull(EVERYTHING):
+            state, last = self._decider.state_after([record.data for record in records], state), records[-1]
+        if last is not None:
+            self._set(state, last)
 
-        Args:
-            state: the state to begin with.
-            seen: the sequence number of the last event in it.
-            after: the sequence number to begin reading after.
-        """
-        evolve = self._decider.evolve
-        last: RecordedEvent[Event] | None = None
+    def _take(self, records: Sequence[RecordedEvent[Event]]) -> None:
+        """Let the state follow consecutive records; those that it has seen are passed over."""
+        if records:
+            new = records[max(self.version + 1 - records[0].sequence_number, 0) :]
+            self._set(self._decider.state_after([record.data for record in new], self.state), records[-1])
 
-        def step(state: State, record: RecordedEvent[Event]) -> State:
-            nonlocal last
-            last = record
-            return evolve(state, record.data) if record.sequence_number > seen else state
-
-        state = await self._stream.records(after=after).run_fold(state, step)
-        if last is None:
-            return False
+    def _set(self, state: State, last: RecordedEvent[Event]) -> None:
         self.state, self.version, self.position = state, last.sequence_number, last.position
-        return True

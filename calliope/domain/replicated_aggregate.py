@@ -4,6 +4,8 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
+from typing_extensions import TypeForm
+
 from calliope.codec import UntypedEvent
 from calliope.domain.aggregate import Stored
 from calliope.domain.conflict_policy import ConflictPolicy
@@ -14,7 +16,6 @@ from calliope.errors import ExpectedVersionError, ReplicaIdInUseError
 from calliope.limits import POSITION_MAX
 from calliope.recorded_event import PersistReply, RecordedEvent
 from calliope.replicated_stream import ReplicatedEventStream
-from calliope.snapshots import Snapshot
 
 State = TypeVar("State")
 Event = TypeVar("Event")
@@ -55,7 +56,7 @@ class ReplicatedAggregate(Generic[State, Event]):
         """The stream."""
         return self._stream.stream_id
 
-    async def load(self, snapshot: Snapshot[State] | None) -> None:
+    async def load(self, state_type: TypeForm[State] | None) -> None:
         """Read everything: what is yet to come may belong before any state that could have been saved."""
         records = await self._stream.records().run_collect()
         self._history.begin(changes_in(records))

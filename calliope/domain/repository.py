@@ -239,10 +239,8 @@ class Repository(Generic[State, Command, Event]):
     async def _make_current(self, aggregate: Aggregate[State, Event]) -> None:
         if aggregate.is_loaded:
             await aggregate.catch_up()
-        elif self._state_type is None:
-            await aggregate.load(None)
         else:
-            await aggregate.load(await self._journal.snapshots.load_snapshot(aggregate.stream_id, self._state_type))
+            await aggregate.load(self._state_type)
 
     async def _save_snapshot(self, aggregate: Aggregate[State, Event]) -> None:
         aggregate.snapshot_version = aggregate.version  # also if it fails: the next attempt is as far away
@@ -258,7 +256,7 @@ class Repository(Generic[State, Command, Event]):
         journal, replica_id = self._journal, self.replica_id
         if replica_id is None:
             stream = journal.event_stream(stream_id, self._event_type)
-            return PlainAggregate(self.decider, stream, journal.event_stream(stream_id, UntypedEvent))
+            return PlainAggregate(self.decider, stream, lambda: journal.event_stream(stream_id, UntypedEvent))
         return ReplicatedAggregate(
             self.decider,
             self._conflict_policy,

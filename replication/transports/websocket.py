@@ -20,6 +20,7 @@ from replication.addresses import is_loopback, is_unspecified, joined, parsed
 from replication.complaints import Complaints
 from replication.errors import ConnectionLostError, MalformedMessageError, PeerRefusedError
 from replication.handshake import Handshake, Role, identity
+from replication.transports.dialling import Dialling
 from replication.transports.framing import FRAME_BYTES_MAX
 from replication.transports.listening import listening
 from replication.transports.protocol import Accept
@@ -81,7 +82,7 @@ class WebSocketTransport:
         self._accept: Accept | None = None
         self._listener: socket.socket | None = None
         self._server: web.Server | None = None
-        self._session: aiohttp.ClientSession | None = None
+        self._dialling = Dialling(PATH, tls_client, patience.closing)
         self._taking: asyncio.Task[None] | None = None
         self._strangers: Strangers | None = None
         self._connections: set[WebSocketConnection] = set()
@@ -147,30 +148,15 @@ class WebSocketTransport:
         await asyncio.gather(*(connection.aclose("the replica stops") for connection in list(self._connections)))
         if self._server is not None:
             await self._server.shutdown(self._patience.closing)
-        if self._session is not None:
-            await self._session.close()
+        await self._dialling.aclose()
 
     async def _dialled(self, address: str) -> WebSocketConnection:
-        scheme = "ws" if self._tls_client is None else "wss"
-        dialled = await self._dialling().ws_connect(
-            f"{scheme}://{address}{PATH}",
-            ssl=True if self._tls_client is None else self._tls_client,
-            max_msg_size=FRAME_BYTES_MAX + 1,
-            timeout=aiohttp.ClientWSTimeout(ws_close=self._patience.closing),
-        )
-        assert isinstance(dialled, _Dialled)
+        dialled = await self._dialling.dialled(address)
         try:
             return await self._greeted(dialled, "dialler", dialled.abort, "")
         except BaseException:
             dialled.abort()
             raise
-
-    def _dialling(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, force_close=True), ws_response_class=_Dialled
-            )
-        return self._session
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         transport = request.transport
@@ -254,17 +240,6 @@ class WebSocketTransport:
                 f"listen must be a loopback address such as 127.0.0.1, not {self._listen[0]!r}: without a secret, or a "
                 "tls_server that requires certificates of clients (verify_mode CERT_REQUIRED), anybody could write"
             )
-
-
-class _Dialled(aiohttp.ClientWebSocketResponse):
-    """A WebSocket whose TCP connection can be ended at once."""
-
-    def abort(self) -> None:
-        """End it."""
-        connection = self._response.connection
-        if connection is not None and connection.transport is not None:
-            connection.transport.abort()
-        self._response.close()
 
 
 def _reachable(address: str, remote_host: str) -> str:

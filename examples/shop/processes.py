@@ -7,8 +7,9 @@ reads from a pipe that is held here, and ends when the pipe does, also when this
 import signal
 import socket
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 
 import anyio
@@ -36,10 +37,11 @@ async def run(directory: Path, first_port: int, pay_within: float) -> None:
     """Run the shop until SIGINT or SIGTERM.
 
     Raises:
-        OSError: a port is taken.
+        OSError: a port is taken, or the directory is used by another shop.
         RuntimeError: a part does not start.
     """
     with ExitStack() as stack:
+        stack.enter_context(_alone_in(directory))
         sockets = {
             name: stack.enter_context(_listening(first_port and first_port + index)) for index, name in enumerate(NAMES)
         }
@@ -89,6 +91,16 @@ async def _ended(process: Process) -> int:
                 await process.stdin.aclose()
             await process.wait()
         raise
+
+
+@contextmanager
+def _alone_in(directory: Path) -> Iterator[None]:
+    with (directory / "shop.lock").open("w") as file:
+        try:
+            flock(file, LOCK_EX | LOCK_NB)
+        except OSError as error:
+            raise OSError(f"another shop runs in {directory}") from error
+        yield
 
 
 def _listening(port: int) -> socket.socket:

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from calliope import Journal
 from calliope.event_stream import MicrosecondClock, system_clock
-from calliope.flow import Clock
-from calliope.flow.clock import LOOP_CLOCK
+from calliope.flow import Clock, LoopClock
 from examples.shop.http_interface import Endpoint
 
 
@@ -27,7 +26,7 @@ class Surroundings:
     directory: Path
     pay_within: timedelta = timedelta(minutes=15)
     wall_clock: MicrosecondClock = field(default=system_clock)
-    clock: Clock = LOOP_CLOCK
+    clock: Clock = field(default_factory=LoopClock)
 
 
 @dataclass(frozen=True)

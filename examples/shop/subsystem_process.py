@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 from aiohttp import web
 
-from calliope import Journal
+from calliope import CalliopeError, Journal
 from examples.shop.headquarters import headquarters
 from examples.shop.http_interface import answered, application
 from examples.shop.invoicing import invoicing
@@ -114,5 +114,8 @@ def options_in(arguments: list[str] | None = None) -> argparse.Namespace:
 
 if __name__ == "__main__":
     wanted = options_in()
-    with alone(wanted.directory, wanted.name):
-        asyncio.run(main(wanted))
+    try:
+        with alone(wanted.directory, wanted.name):
+            asyncio.run(main(wanted))
+    except CalliopeError as error:  # such as a journal that is none
+        sys.exit(f"{wanted.name}: {error}")

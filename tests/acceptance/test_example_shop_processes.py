@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Awaitable, Callable
+from fcntl import LOCK_EX, flock
 from pathlib import Path
 
 import anyio
@@ -116,6 +117,10 @@ async def test_what_the_command_cannot_do_it_says(tmp_path, capsys):
         port = taken.getsockname()[1]
         with pytest.raises(OSError, match=f"port {port} of this machine cannot be used"):
             await run(tmp_path, port, 60.0)
+    with (tmp_path / "shop.lock").open() as file:
+        flock(file, LOCK_EX)
+        with pytest.raises(OSError, match="another shop runs in"):
+            await run(tmp_path, 0, 60.0)
 
 
 async def buy_while_killed(client: PersistentClient, kill: Callable[[], None]) -> None:

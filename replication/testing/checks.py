@@ -9,12 +9,15 @@ durable at a replica, so a disk that goes back in time makes none of them a liar
 * Quorums: who is counted did hold the entry; a read at a quorum holds what so many replicas held when it began.
 * Stability: nothing arrives that had not seen what was said to be stable.
 * Numbers: no number that another replica holds is used again with other content.
+* Fences: nothing is taken of what a removed replica wrote beyond its fence.
 * Bounds: what waits for the disk, and what is on its way, has a limit.
+* Peace: nobody is refused for a fault, for here nobody lies.
+* Convergence: when all has healed, vectors and values become equal, and waits come to their end.
 """
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, NoReturn, Protocol
+from typing import Literal, NamedTuple, NoReturn, Protocol
 
 from calliope.stores.versioned import LogEntry, replica_of
 from crdts import VersionVector
@@ -46,8 +49,23 @@ class Checked(Protocol):
         ...
 
 
+Promise = Literal[
+    "causal delivery", "exactly once", "durability", "quorums", "stability", "numbers", "fences", "bounds", "peace",
+    "convergence",
+]  # fmt: skip
+"""What is checked; see the head of the module."""
+
+
 class SimulationError(AssertionError):
-    """A promise was broken; the message says which, and how to see it again."""
+    """A promise was broken; the message says how to see it again.
+
+    Attributes:
+        promise: which.
+    """
+
+    def __init__(self, promise: Promise, message: str) -> None:
+        super().__init__(message)
+        self.promise = promise
 
 
 class Written(NamedTuple):
@@ -121,13 +139,13 @@ class Checks:
         """Whether any disk was restored."""
         return any(known.went_back for known in self._known.values())
 
-    def fail(self, problem: str) -> NoReturn:
+    def fail(self, promise: Promise, problem: str) -> NoReturn:
         """End the simulation.
 
         Raises:
             SimulationError: always.
         """
-        raise SimulationError(self._trace.failed(problem))
+        raise SimulationError(promise, self._trace.failed(problem))
 
     def fresh_number(self) -> int:
         """Return a number that was never returned before, for a log's incarnation."""
@@ -146,7 +164,9 @@ class Checks:
         known = self._known.setdefault(replica.replica_id, Known())
         self._note("starts", replica.replica_id)
         if not replica.disk.vector.descends(known.told):
-            self.fail(f"{replica.replica_id} had {known.told} durably and starts with {replica.disk.vector}")
+            self.fail(
+                "durability", f"{replica.replica_id} had {known.told} durably and starts with {replica.disk.vector}"
+            )
 
     def went_back(self, replica: Checked) -> None:
         """A replica's disk was restored from an earlier moment."""
@@ -162,16 +182,18 @@ class Checks:
         if core is None:
             return
         if core.vector != replica.disk.vector:
-            self.fail(f"{replica.replica_id} says that it holds {core.vector}, its disk {replica.disk.vector}")
+            self.fail(
+                "durability", f"{replica.replica_id} says that it holds {core.vector}, its disk {replica.disk.vector}"
+            )
         known = self._known[replica.replica_id]
         if core.vector is not known.told:
             if not core.vector.descends(known.told):
-                self.fail(f"{replica.replica_id} held {known.told}, and now {core.vector}")
+                self.fail("durability", f"{replica.replica_id} held {known.told}, and now {core.vector}")
             known.told = core.vector
         if (
             replica.receiving_bytes > self._settings.incoming_bytes + 2 * self._largest_message
         ):  # and a snapshot's chunk
-            self.fail(f"{replica.replica_id} queues {replica.receiving_bytes} bytes for its disk")
+            self.fail("bounds", f"{replica.replica_id} queues {replica.receiving_bytes} bytes for its disk")
 
     # Writing ------------------------------------------------------------------------------------------------------
 
@@ -187,13 +209,18 @@ class Checks:
             written = self._written_by(replica, entry, held, is_own=not isinstance(commit, Receive))
             allowed = held.get(log_id, 0) if snapshot is None else max(held.get(log_id, 0), snapshot[log_id])
             if not held.get(log_id, 0) < number <= allowed + 1:
-                self.fail(f"{replica.replica_id} takes {log_id}:{number} after {held.get(log_id, 0)}")
+                self.fail("exactly once", f"{replica.replica_id} takes {log_id}:{number} after {held.get(log_id, 0)}")
             held[log_id] = number
             has = VersionVector.wrap(held) if snapshot is None else VersionVector.wrap(held).merge(snapshot)
             if not has.descends(written.seen):
-                self.fail(f"{replica.replica_id} holds {log_id}:{number} without its past {written.seen}: {has}")
+                self.fail(
+                    "causal delivery",
+                    f"{replica.replica_id} holds {log_id}:{number} without its past {written.seen}: {has}",
+                )
             if self._trusts_stability and not self._saw_stable(written, entry, known):
-                self.fail(f"{log_id}:{number} comes to {replica.replica_id} and had not seen {known.stable}")
+                self.fail(
+                    "stability", f"{log_id}:{number} comes to {replica.replica_id} and had not seen {known.stable}"
+                )
             self._note("holds", f"{replica.replica_id} {log_id}:{number}")
         known.ever = known.ever.merge(replica.disk.vector)
 
@@ -209,13 +236,15 @@ class Checks:
             others = [other for other in self._replicas.values() if other is not replica]
             holders = [other.replica_id for other in others if other.disk.vector[entry.log_id] >= entry.number]
             if holders:
-                self.fail(f"{replica.replica_id} writes {entry.log_id}:{entry.number} again, which {holders} hold")
+                self.fail(
+                    "numbers", f"{replica.replica_id} writes {entry.log_id}:{entry.number} again, which {holders} hold"
+                )
             self._written[name] = Written(entry.checksum, VersionVector(held))
         written = self._written.get(name)
         if written is None:
-            self.fail(f"{replica.replica_id} receives {name}, which nobody wrote")
+            self.fail("numbers", f"{replica.replica_id} receives {name}, which nobody wrote")
         elif written.checksum != entry.checksum:
-            self.fail(f"{replica.replica_id} receives {name} with other content than was written last")
+            self.fail("numbers", f"{replica.replica_id} receives {name} with other content than was written last")
         return written
 
     def _saw_stable(self, written: Written, entry: LogEntry, known: Known) -> bool:
@@ -232,11 +261,16 @@ class Checks:
             isinstance(message, Answer) and message.replica_id == replica.replica_id
         ):
             if not durable.descends(message.vector):
-                self.fail(f"{replica.replica_id} acknowledges {message.vector}, and has only {durable} durably")
+                self.fail(
+                    "durability", f"{replica.replica_id} acknowledges {message.vector}, and has only {durable} durably"
+                )
         elif isinstance(message, Entries):
             for entry in message.entries:
                 if entry.number > durable[entry.log_id]:
-                    self.fail(f"{replica.replica_id} sends {entry.log_id}:{entry.number}, which it does not hold")
+                    self.fail(
+                        "durability",
+                        f"{replica.replica_id} sends {entry.log_id}:{entry.number}, which it does not hold",
+                    )
         self._trace.message("sends", replica.replica_id, peer, message)
 
     def received(self, sender: str, receiver: str, message: Message) -> None:
@@ -245,19 +279,37 @@ class Checks:
             self._largest_message = max(self._largest_message, sum([len(e.body) for e in message.entries]))
         self._trace.message("gets", receiver, sender, message)
 
+    def taken(self, replica: Checked, entries: Sequence[LogEntry]) -> None:
+        """A replica has decided to store what a peer sent."""
+        if not self.removed:
+            return
+        members = replica.running.members(0.0)
+        fences = {member.replica_id: member.vector for member in members if member.state == "removed"}
+        for entry in entries:
+            fence = fences.get(replica_of(entry.log_id))
+            if fence is not None and entry.number > fence[entry.log_id]:
+                self.fail(
+                    "fences", f"{replica.replica_id} takes {entry.log_id}:{entry.number} behind the fence {fence}"
+                )
+
     def refused(self, replica: Checked, peer: str, reason: str) -> None:
         """A replica ends a connection because of a peer's fault; here nobody is at fault but the removed."""
         self._note("refuses", f"{replica.replica_id} {peer}: {reason}")
         if not {replica.replica_id, peer} & self.removed:
-            self.fail(f"{replica.replica_id} refuses {peer}, which {reason}")
+            self.fail("peace", f"{replica.replica_id} refuses {peer}, which {reason}")
 
     def _check_rows(self, replica: Checked, digest: Digest) -> None:
         if not replica.disk.vector.descends(digest.own.vector):
-            self.fail(f"{replica.replica_id} says {digest.own.vector}, and has only {replica.disk.vector} durably")
+            self.fail(
+                "durability",
+                f"{replica.replica_id} says {digest.own.vector}, and has only {replica.disk.vector} durably",
+            )
         for row in digest.rows:
             known = self._known.get(row.replica_id)
             if known is None or not known.ever.descends(row.vector):
-                self.fail(f"{replica.replica_id} says that {row.replica_id} holds {row.vector}, which it never did")
+                self.fail(
+                    "quorums", f"{replica.replica_id} says that {row.replica_id} holds {row.vector}, which it never did"
+                )
 
     # Agreement ----------------------------------------------------------------------------------------------------
 
@@ -274,7 +326,7 @@ class Checks:
         """A replica says that what somebody waited for has come."""
         waited = self.waiting.pop((replica.replica_id, token), None)
         if waited is None:
-            self.fail(f"{replica.replica_id} announces {token!r} twice, or without being asked")
+            self.fail("quorums", f"{replica.replica_id} announces {token!r} twice, or without being asked")
         self.agreements += 1
         self._note("agreed", f"{replica.replica_id} {token!r}")
         if isinstance(waited, Wait):
@@ -284,23 +336,32 @@ class Checks:
             nothing = VersionVector()
             known = [name for name in self._replicas if vector.descends(waited.held.get(name, nothing))]
             if len(known) < waited.needed and not self.removed and not self.has_gone_back:
-                self.fail(f"{replica.replica_id} has read at {waited.needed} replicas, and holds what {known} held")
+                self.fail(
+                    "quorums", f"{replica.replica_id} has read at {waited.needed} replicas, and holds what {known} held"
+                )
 
     def stable(self, replica: Checked, vector: VersionVector) -> None:
         """A replica says that a version is stable."""
         known = self._known[replica.replica_id]
         known.stable = known.stable.merge(vector)
         if not replica.disk.vector.descends(vector):
-            self.fail(f"{replica.replica_id} says that {vector} is stable, and holds only {replica.disk.vector}")
+            self.fail(
+                "stability", f"{replica.replica_id} says that {vector} is stable, and holds only {replica.disk.vector}"
+            )
         self._note("stable", replica.replica_id)
 
     def _check_holders(self, replica: Checked, wait: Wait) -> None:
         held = {name for name, known in self._known.items() if known.ever[wait.log_id] >= wait.number}
         claimed = replica.running.holders(wait.log_id, wait.number)
         if not claimed <= held:
-            self.fail(f"{replica.replica_id} counts {sorted(claimed - held)} as holding {wait}, who never did")
+            self.fail(
+                "quorums", f"{replica.replica_id} counts {sorted(claimed - held)} as holding {wait}, who never did"
+            )
         if len(held) < wait.needed and not self.removed:
-            self.fail(f"{replica.replica_id} says that {wait.needed} replicas hold {wait}, but only {sorted(held)} do")
+            self.fail(
+                "quorums",
+                f"{replica.replica_id} says that {wait.needed} replicas hold {wait}, but only {sorted(held)} do",
+            )
 
     def _count(self, replica: Checked, replicas: Replicas) -> int:
         return required(replicas, replica.running.member_count)

@@ -96,6 +96,10 @@ class Disk:
         """Return all values, and which events are held how often."""
         return {**self.values.contents(), "events": dict(self.events)}
 
+    def applied_twice(self) -> list[tuple[str, int]]:
+        """Return the entries that took effect more than once."""
+        return self.values.applied_twice() + [entry for entry, count in self.events.items() if count > 1]
+
     def forgettable(self, stable: VersionVector) -> int:
         """Return the log position up to which all operations are stable, so that they may be forgotten."""
         through = self._log.state.forgotten_through

@@ -86,7 +86,7 @@ class Scenario:
         rounds = 0
         while not rounds or not all(replica.is_idle for replica in simulation.up) or simulation.differences():
             if rounds == CONVERGED_WITHIN_ROUNDS:
-                simulation.checks.fail(f"{rounds} rounds later {simulation.differences()}")
+                simulation.checks.fail("convergence", f"{rounds} rounds later {simulation.differences()}")
             simulation.run_for(self._settings.gossip_interval_seconds)
             rounds += 1
         return rounds

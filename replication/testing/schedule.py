@@ -226,9 +226,12 @@ class Schedule:
             if self._is_over() and not simulation.differences():
                 simulation.run_for(interval * QUIET_ROUNDS)
                 break
+        repetition = simulation.repetitions()
+        if repetition:
+            simulation.checks.fail("exactly once", repetition)
         problem = simulation.differences() or self._unanswered()
         if problem:
-            simulation.checks.fail(f"{rounds} rounds after everything has healed, {problem}")
+            simulation.checks.fail("convergence", f"{rounds} rounds after everything has healed, {problem}")
         return rounds
 
     def _is_over(self) -> bool:

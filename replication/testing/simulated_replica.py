@@ -207,7 +207,11 @@ class SimulatedReplica:
 
     def received(self, peer: str, message: Message) -> None:
         """A message has come."""
-        self.do(self.running.receive(self.now, peer, message))
+        effects = self.running.receive(self.now, peer, message)
+        for persist in effects.persist:
+            if isinstance(persist, Receive):
+                self._around.checks.taken(self, persist.entries)
+        self.do(effects)
 
     @property
     def is_idle(self) -> bool:

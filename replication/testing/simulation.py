@@ -216,7 +216,15 @@ class Simulation:
         self.time.run_until(self.time.now + seconds)
         under_way_max = 2 * self._window_bytes + LARGEST_CHANGE_BYTES  # what was sent before it began again, and after
         if self.network.faults.ordered and self.network.most_under_way > under_way_max:
-            self.checks.fail(f"{self.network.most_under_way} bytes were on their way to one replica")
+            self.checks.fail("bounds", f"{self.network.most_under_way} bytes were on their way to one replica")
+
+    def repetitions(self) -> str:
+        """Return what took effect twice at some replica; empty: nothing."""
+        for replica in self.replicas.values():
+            twice = replica.disk.applied_twice()
+            if twice:
+                return f"{replica.replica_id} has applied {twice} twice"
+        return ""
 
     def differences(self) -> str:
         """Return in what the replicas that run and were not removed differ; empty: in nothing."""

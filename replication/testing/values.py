@@ -62,6 +62,10 @@ class Values(Protocol):
         """Return the value of each key; equal values are equal as Python objects."""
         ...
 
+    def applied_twice(self) -> list[tuple[str, int]]:
+        """Return the log entries that took effect more than once, as far as it can be told."""
+        ...
+
 
 class AppliedOperations:
     """Per key: how often which entry was applied."""
@@ -104,6 +108,10 @@ class AppliedOperations:
     def contents(self) -> dict[str, Any]:
         """Return, per key, how often which entry was applied."""
         return self._applied
+
+    def applied_twice(self) -> list[tuple[str, int]]:
+        """Return the log entries that took effect more than once."""
+        return [dot for applied in self._applied.values() for dot, count in applied.items() if count > 1]
 
     def _encoded(self, key: str) -> bytes:
         return msgspec.msgpack.encode(sorted((*dot, count) for dot, count in self._applied[key].items()))
@@ -149,6 +157,10 @@ class CrdtValues:
     def contents(self) -> dict[str, Any]:
         """Return the value of each key."""
         return {key: crdt.value for key, crdt in self._values.items()}
+
+    def applied_twice(self) -> list[tuple[str, int]]:
+        """Return nothing: a CRDT refuses what it has seen."""
+        return []
 
     def _value(self, key: str, type_name: str) -> Crdt:
         value = self._values.get(key)

@@ -5,6 +5,7 @@ of another site (its Origin header gives it away), nor one whose name was made t
 With a token everything but `/health` needs it.
 """
 
+import asyncio
 import hmac
 import logging
 from collections.abc import Awaitable, Callable
@@ -18,6 +19,9 @@ from replication.addresses import is_loopback
 from replication.http_api.answers import RefusedRequestError, refusal, refused
 from replication.http_api.traffic import TRAFFIC
 
+ON_ASKED = web.AppKey[Callable[[asyncio.BaseTransport], None]]("on_asked")
+"""Told of each connection that asks something."""
+
 TOKEN = web.AppKey("token", bytes)
 """What who asks must know; empty: nothing."""
 
@@ -26,6 +30,14 @@ OPEN_PATHS = ("/health",)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _log = logging.getLogger("replication.http_api")
+
+
+@web.middleware
+async def greeting(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Let a connection that asks something stay."""
+    if request.transport is not None:
+        request.app[ON_ASKED](request.transport)
+    return await handler(request)
 
 
 @web.middleware

@@ -1,37 +1,57 @@
 """The HTTP server of a node."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import anyio
 from aiohttp import web
 
+from calliope.owning import owned
 from replication.addresses import is_loopback, joined, parsed
+from replication.complaints import Complaints
 from replication.http_api import cluster_routes, key_routes, stream_routes
-from replication.http_api.access import TOKEN, answering, counting
+from replication.http_api.access import ON_ASKED, TOKEN, answering, counting, greeting
 from replication.http_api.bodies import BODY_BYTES_MAX
 from replication.http_api.feeds import FEEDS, Feeds
 from replication.http_api.node_key import NODE
 from replication.http_api.traffic import TRAFFIC, Traffic
 from replication.node import Node
 from replication.transports.listening import listening
+from replication.transports.strangers import Strangers
 
 TOKEN_BYTES_MIN = 16
 """A shorter token could be guessed."""
 
+ASKING_SECONDS = 10.0
+"""How long a connection may take to ask something."""
+
+IDLE_SECONDS = 30.0
+"""How long a connection may wait before it asks again."""
+
+CONNECTIONS_MAX = 1024
+"""Connections at one moment."""
+
 ENDING_SECONDS = 2.0
 """How long requests that are under way may take when the server ends."""
 
+_log = logging.getLogger("replication.http_api")
 
-def application(node: Node, token: bytes = b"") -> web.Application:
+
+def application(
+    node: Node, token: bytes = b"", on_asked: Callable[[asyncio.BaseTransport], None] = lambda transport: None
+) -> web.Application:
     """Return the HTTP API of a node; the node is open as long as it is used.
 
     Args:
         node: what it serves.
         token: what who asks must know; empty: nothing.
+        on_asked: told of each connection that asks something.
     """
-    app = web.Application(middlewares=[counting, answering], client_max_size=BODY_BYTES_MAX)
+    app = web.Application(middlewares=[greeting, counting, answering], client_max_size=BODY_BYTES_MAX)
     app[NODE], app[TOKEN], app[TRAFFIC], app[FEEDS] = node, token, Traffic(), Feeds()
+    app[ON_ASKED] = on_asked
     for routes in (cluster_routes.routes, key_routes.routes, stream_routes.routes):
         app.add_routes(routes)
     app.on_shutdown.append(app[FEEDS].end)
@@ -70,18 +90,34 @@ async def serving(node: Node, address: str, token: bytes = b"") -> AsyncIterator
     """
     host, port = checked_place(address, token)
     listener = await listening(host, port)
+    strangers: Strangers
     runner = web.AppRunner(
-        application(node, token),
+        application(node, token, lambda transport: strangers.make_known(transport)),
         access_log=None,
         handle_signals=False,
         handler_cancellation=True,
+        keepalive_timeout=IDLE_SECONDS,
         shutdown_timeout=ENDING_SECONDS,
     )
     try:
         await runner.setup()
-        await web.SockSite(runner, listener).start()
-        yield f"http://{joined(host, listener.getsockname()[1])}"
+        strangers = _strangers(runner)
+        try:
+            async with owned(lambda: strangers.take_from(listener)):
+                yield f"http://{joined(host, listener.getsockname()[1])}"
+        finally:
+            with anyio.CancelScope(shield=True):
+                await strangers.aclose()
     finally:
         with anyio.CancelScope(shield=True):
             await runner.cleanup()
         listener.close()
+
+
+def _strangers(runner: web.AppRunner) -> Strangers:
+    server = runner.server
+    assert server is not None
+    complaints = Complaints(_log, asyncio.get_running_loop().time)
+    return Strangers(
+        server, None, ASKING_SECONDS, complaints, is_full=lambda: len(server.connections) >= CONNECTIONS_MAX
+    )

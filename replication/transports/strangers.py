@@ -7,6 +7,7 @@ connections does not keep out a peer that greets at once.
 import asyncio
 import socket
 import ssl
+from collections.abc import Callable
 
 from aiohttp import web
 
@@ -24,15 +25,22 @@ class Strangers:
         tls: for the connections; None: they are plain.
         greeting_seconds: how long one may take to make itself known.
         complaints: told of those that do not.
+        is_full: says whether no more are taken.
     """
 
     def __init__(
-        self, server: web.Server, tls: ssl.SSLContext | None, greeting_seconds: float, complaints: Complaints
+        self,
+        server: web.Server,
+        tls: ssl.SSLContext | None,
+        greeting_seconds: float,
+        complaints: Complaints,
+        is_full: Callable[[], bool] = lambda: False,
     ) -> None:
         self._server = server
         self._tls = tls
         self._greeting_seconds = greeting_seconds
         self._complaints = complaints
+        self._is_full = is_full
         self._tasks: dict[asyncio.Task[None], None] = {}
         self._known: dict[asyncio.BaseTransport, asyncio.Event] = {}
 
@@ -52,6 +60,10 @@ class Strangers:
             except OSError as error:  # too many open files, say: others may close some
                 self._complaints.add("unknown", f"a connection could not be taken: {error}")
                 await asyncio.sleep(0.1)
+                continue
+            if self._is_full():
+                self._complaints.add("unknown", "a connection was not taken: there are too many")
+                accepted.close()
                 continue
             if len(self._tasks) >= STRANGERS_MAX:
                 oldest = next(iter(self._tasks))

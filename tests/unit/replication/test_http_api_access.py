@@ -1,13 +1,20 @@
 """Who may use a node's HTTP API, and how errors are answered."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
 import pytest
 
 from calliope import CorruptJournalError, StorageFullError
 from replication import ListenError
+from replication.http_api import server
 from replication.http_api.server import checked_place, serving
 from tests.unit.replication.http_nodes import MemoryNetwork, api, node_of
 
 pytestmark = pytest.mark.anyio
+
+PATIENCE_SECONDS = 20.0
 
 TOKEN = "ünguessable-" + "k" * 16
 
@@ -78,6 +85,39 @@ async def test_an_address_in_use_is_an_error_of_its_own():
         with pytest.raises(ListenError, match="cannot listen on 127"):
             async with serving(node, url.removeprefix("http://")):
                 pass
+
+
+@asynccontextmanager
+async def served() -> AsyncIterator[tuple[str, int]]:
+    async with MemoryNetwork() as network, node_of(network, "berlin") as node, serving(node, "127.0.0.1:0") as url:
+        host, _, port = url.removeprefix("http://").partition(":")
+        yield host, int(port)
+
+
+async def test_a_connection_that_asks_nothing_is_ended(monkeypatch):
+    monkeypatch.setattr(server, "ASKING_SECONDS", 0.02)
+    async with served() as (host, port), await anyio.connect_tcp(host, port) as idle:
+        await idle.send(b"GET /health HTTP/1.1\r\n")
+        with anyio.fail_after(PATIENCE_SECONDS), pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
+            await idle.receive()
+
+
+async def test_connections_are_bounded_in_number(monkeypatch):
+    monkeypatch.setattr(server, "CONNECTIONS_MAX", 2)
+    request = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    async with (
+        served() as (host, port),
+        await anyio.connect_tcp(host, port) as a,
+        await anyio.connect_tcp(host, port) as b,
+    ):
+        for connection in (a, b, a):
+            await connection.send(request)
+            assert b"200 OK" in await connection.receive()
+        async with await anyio.connect_tcp(host, port) as c:
+            with anyio.fail_after(PATIENCE_SECONDS), pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
+                await c.receive()
+        await a.send(request)
+        assert b"200 OK" in await a.receive()
 
 
 async def test_what_is_not_there_is_said_in_json():

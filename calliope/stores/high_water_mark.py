@@ -50,6 +50,17 @@ class Marked(NamedTuple):
     log_salts: bytes = NO_SALTS
 
 
+def shortfall(marked: Marked, held: Marked) -> str | None:
+    """Return what a journal lacks of what was acknowledged, as the end of a sentence about it; None: nothing."""
+    if held.position < marked.position:
+        return f"ends at position {held.position}, but {marked.position} was acknowledged"
+    if held.other_writes < marked.other_writes:
+        return f"holds {held.other_writes} changes other than events, but {marked.other_writes} were acknowledged"
+    if held.log_salts == marked.log_salts != NO_SALTS and held.log_frames < marked.log_frames:
+        return f"has a log of {held.log_frames} frames, but {marked.log_frames} were acknowledged"
+    return None
+
+
 class HighWaterMark:
     """The highest acknowledged position of one journal.
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import apsw
 
 from calliope.errors import CorruptJournalError
-from calliope.stores.high_water_mark import NO_SALTS, HighWaterMark, Marked
+from calliope.stores.high_water_mark import NO_SALTS, HighWaterMark, Marked, shortfall
 from calliope.stores.sqlite_connection import WritingConnection, close_quietly, connected, leave_log_alone, log_salts
 from calliope.stores.sqlite_errors import translated
 from calliope.stores.sqlite_reader import SqliteReader
@@ -85,12 +85,6 @@ def _log_salts(connection: apsw.Connection) -> bytes:
 
 
 def _check_acknowledged(path: Path, marked: Marked, held: Marked) -> None:
-    if held.position < marked.position:
-        what = f"ends at position {held.position}, but {marked.position} was acknowledged"
-    elif held.other_writes < marked.other_writes:
-        what = f"holds {held.other_writes} changes other than events, but {marked.other_writes} were acknowledged"
-    elif held.log_salts == marked.log_salts != NO_SALTS and held.log_frames < marked.log_frames:
-        what = f"has a log of {held.log_frames} frames, but {marked.log_frames} were acknowledged"
-    else:
-        return
-    raise CorruptJournalError(f"{path} {what}; to go on with what is left, remove {path}-mark")
+    lacking = shortfall(marked, held)
+    if lacking is not None:
+        raise CorruptJournalError(f"{path} {lacking}; to go on with what is left, remove {path}-mark")

@@ -15,6 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import BinaryIO, NamedTuple
 
+from calliope.stores.high_water_mark import NO_SALTS
 from calliope.stores.page_checksums import PAGE_BYTES
 
 HEADER_BYTES = 32
@@ -42,6 +43,8 @@ class WriteAheadLog:
 
     Attributes:
         page_count: the size of the database in pages after the last commit; None: nothing is committed.
+        salts: what tells this log from those before it; zeros if it has no header.
+        frame_count: how many frames there are up to the last commit.
         broken_at: the frame, counted from 1, where a chain ends that went on once: it holds a commit, or one follows
             it. 0: the header is broken. None: nothing is.
     """
@@ -50,6 +53,8 @@ class WriteAheadLog:
         self._copy: BinaryIO = TemporaryFile()  # noqa: SIM115 - closed by `close`
         self._offsets: dict[int, int] = {}
         self.page_count: int | None = None
+        self.salts = NO_SALTS
+        self.frame_count = 0
         self.broken_at: int | None = None
 
     @classmethod
@@ -95,6 +100,7 @@ class WriteAheadLog:
             self.broken_at = 0
             return
         byte_order, salts, sums = chain
+        self.salts = _PAIR.pack(*salts)
         number, uncommitted = 0, dict[int, int]()
         while len(data := file.read(FRAME_BYTES)) == FRAME_BYTES:
             number += 1
@@ -106,7 +112,7 @@ class WriteAheadLog:
             uncommitted[frame.page_number] = self._copy.seek(0, os.SEEK_END)
             self._copy.write(data[FRAME_HEADER_BYTES:])
             if frame.committed_pages:
-                self.page_count = frame.committed_pages
+                self.page_count, self.frame_count = frame.committed_pages, number
                 self._offsets |= uncommitted
                 uncommitted.clear()
         self._copy.flush()

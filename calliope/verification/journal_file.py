@@ -2,7 +2,8 @@
 
 What is checked, and what it finds:
 
-1. The mark: acknowledged commits that are gone, such as those behind a damage in the write-ahead log.
+1. The mark: acknowledged commits that are gone, such as those behind a damage in the write-ahead log, and frames of
+   the log that are gone.
 2. The write-ahead log: commits that follow a break in it.
 3. Every page against its checksum, free ones too: flipped bits, zeroed sectors, pages cut off or misplaced.
 4. SQLite's own `integrity_check`: the structure of tables and indexes.
@@ -17,11 +18,12 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import apsw
 
 from calliope.errors import CorruptJournalError, JournalFormatError
-from calliope.stores.high_water_mark import HighWaterMark, Marked
+from calliope.stores.high_water_mark import HighWaterMark, Marked, shortfall
 from calliope.stores.page_checksums import check_page
 from calliope.stores.sqlite_schema import APPLICATION_ID, identify
 from calliope.stores.sqlite_view import SqliteView
@@ -32,6 +34,9 @@ from calliope.verification.replicas import damaged_log_entries, damaged_states
 
 ATTEMPTS_MAX = 3
 """How often a journal is walked anew when damage was found and it changed meanwhile."""
+
+
+_HELD = "SELECT (SELECT coalesce(max(position), 0) FROM event), coalesce((SELECT other_writes FROM meta), 0)"
 
 
 @dataclass
@@ -87,7 +92,7 @@ def _walked(path: Path) -> tuple[Verification, bool]:
     with closing(SqliteView(path)) as view:
         _check_is_journal(view, path, mark)
         verification.page_count = view.page_count
-        verification.damages += guarded("write-ahead log", damaged_log(view))
+        verification.damages += guarded("write-ahead log", damaged_log(view, marked))
         verification.damages += guarded("pages", damaged_pages(view))
         verification.damages += guarded("database", _damaged_tables(view, verification, marked))
         return verification, view.has_changed
@@ -121,7 +126,7 @@ def _damaged_tables(view: SqliteView, verification: Verification, marked: Marked
         yield from guarded("database", _integrity(connection))
         walk = RecordWalk(connection)
         yield from guarded("events", walk.damages())
-        yield from guarded("mark", _lost(marked, connection))
+        yield from guarded("mark", _lost(marked, connection, view))
         yield from guarded("index of streams", damaged_indexes(connection))
         yield from guarded("snapshots", damaged_snapshots(connection))
         yield from guarded("log", damaged_log_entries(connection))
@@ -140,13 +145,19 @@ def _integrity(connection: apsw.Connection) -> Iterator[Damage]:
         yield Damage("table meta", "the journal's id is not there")
 
 
-def _lost(marked: Marked | None, connection: apsw.Connection) -> Iterator[Damage]:
-    """Yield acknowledged positions that are gone; the mark of another journal says nothing about this one."""
-    if marked is None or connection.execute("SELECT journal_id FROM meta").get not in (None, marked.journal_id):
+def _lost(marked: Marked | None, connection: apsw.Connection, view: SqliteView) -> Iterator[Damage]:
+    """Yield what was acknowledged and is gone; the mark of another journal says nothing about this one."""
+    journal_id = connection.execute("SELECT journal_id FROM meta").get
+    if marked is None or journal_id not in (None, marked.journal_id):
         return
-    head = int(connection.execute("SELECT coalesce(max(position), 0) FROM event").get)
-    if head < marked.position:
-        yield Damage("mark", f"position {marked.position} was acknowledged, but the journal ends at {head}")
+    head, other_writes = cast(
+        tuple[int, int],
+        connection.execute(_HELD).get,
+    )
+    held = Marked(marked.journal_id, head, other_writes, view.log.frame_count, view.log.salts)
+    lacking = shortfall(marked, held)
+    if lacking is not None:
+        yield Damage("mark", f"the journal {lacking}")
 
 
 def _count(connection: apsw.Connection, table: str) -> int:

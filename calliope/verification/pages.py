@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from time import sleep
 
 from calliope.errors import CorruptJournalError
+from calliope.stores.high_water_mark import Marked
 from calliope.stores.page_checksums import PAGE_BYTES, check_page
 from calliope.stores.sqlite_view import SqliteView
 from calliope.verification.damage import Damage, span
@@ -28,14 +29,20 @@ def damaged_pages(view: SqliteView) -> Iterator[Damage]:
     yield from _mismatches(view)
 
 
-def damaged_log(view: SqliteView) -> Iterator[Damage]:
-    """Yield what is wrong with the write-ahead log."""
-    if view.log.broken_at == 0:
+def damaged_log(view: SqliteView, marked: Marked | None) -> Iterator[Damage]:
+    """Yield what is wrong with the write-ahead log.
+
+    A commit that a killed process, a power cut or this moment left in the middle looks like a damaged one. If the mark
+    knows this log and did not come so far, nobody was told of that commit.
+    """
+    broken_at = view.log.broken_at
+    if broken_at is None:
+        return
+    if broken_at == 0:
         yield Damage("write-ahead log", "its header is damaged, so that all it holds is lost")
-    elif view.log.broken_at is not None:
+    elif marked is None or marked.log_salts != view.log.salts or broken_at <= marked.log_frames:
         yield Damage(
-            "write-ahead log",
-            f"frame {view.log.broken_at} is damaged, so that what was committed from there on is lost",
+            "write-ahead log", f"frame {broken_at} is damaged, so that what was committed from there on is lost"
         )
 
 

@@ -31,7 +31,7 @@ class ProcessInstances(Generic[State, Event]):
             instance = self._cached[process_id] = self._make(process_id)
         self._cached.move_to_end(process_id)
         if instance.sequence_number == 0:  # it is new, or somebody else is still loading it
-            await instance.refresh()
+            await instance.load()
         return instance
 
     async def current(self, process_id: str) -> ProcessInstance[State, Event]:

@@ -61,6 +61,7 @@ from calliope.domain.process_events import CommandParked, CommandRetried
 from calliope.domain.process_instance import INSTANCE
 from calliope.domain.process_parts import PROCESS, ProcessParts
 from calliope.domain.process_run import ProcessRun
+from calliope.domain.process_snapshot import StateForm
 from calliope.domain.rejection import Rejection
 from calliope.domain.timers import NAME_BYTES_MAX
 from calliope.event_stream import MicrosecondClock, system_clock
@@ -114,6 +115,9 @@ class ProcessManager(Generic[State, Event]):
         events: the class, or union of classes, of all that it receives; of deadlines and rejections too.
         commands: the class, or union of classes, of the commands that it sends.
         deliver: carries out a command; `repository.execute`, or `routed` to several.
+        state_type: the class of the state, or the type of plain data; needed for snapshots.
+        snapshot_every: after how many events of its own stream a snapshot of a process is saved; 0: never. An event
+            received, a command, its answer and a deadline are an event each.
         rejections: the exceptions of `deliver` that are answers.
         attempts: how often a command is tried before it is parked.
         backoff: the pauses between.
@@ -135,6 +139,8 @@ class ProcessManager(Generic[State, Event]):
         events: TypeForm[Event],
         commands: TypeForm[Any],
         deliver: Deliver,
+        state_type: TypeForm[State] | None = None,
+        snapshot_every: int = 0,
         rejections: type[Exception] | tuple[type[Exception], ...] = (Rejection, CommandExpiredError),
         attempts: int = 8,
         backoff: Backoff = Backoff(),  # noqa: B008 - it is frozen
@@ -155,6 +161,7 @@ class ProcessManager(Generic[State, Event]):
             classes=tuple(event_classes(events)),
             events=Carrier(events),
             commands=Carrier(commands),
+            form=StateForm(state_type, snapshot_every),
             delivery=Delivery(
                 deliver, rejections=rejections, attempts=attempts, backoff=backoff, clock=clock, chance=chance
             ),
@@ -168,7 +175,7 @@ class ProcessManager(Generic[State, Event]):
     async def status(self, process_id: str) -> ProcessStatus[State]:
         """Return what the journal holds of a process; of one that has received nothing, the initial state."""
         instance = self._parts.instance(process_id)
-        await instance.refresh()
+        await instance.load()
         deadlines = {record.data.name: record.data.due for record in instance.deadlines.values()}
         return ProcessStatus(instance.state, instance.completed, deadlines, len(instance.undelivered), instance.parked)
 
@@ -190,7 +197,7 @@ class ProcessManager(Generic[State, Event]):
         Whoever runs the manager then delivers it. Cancellation leaves that asked for or not; asking twice is harmless.
         """
         instance = self._parts.instance(process_id)
-        await instance.refresh()
+        await instance.load()
         if instance.parked is None:
             return False
         await instance.stream.persist(CommandRetried(next(iter(instance.undelivered))), metadata={PROCESS: self.name})

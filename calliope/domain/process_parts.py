@@ -10,6 +10,7 @@ from calliope.domain.delivering import Delivery
 from calliope.domain.process import Process
 from calliope.domain.process_events import CommandRejected, CommandRetried, DeadlineReached, ProcessEvent
 from calliope.domain.process_instance import ProcessInstance
+from calliope.domain.process_snapshot import StateForm
 from calliope.event_stream import EventStream, MicrosecondClock
 from calliope.flow import Clock, Source
 from calliope.journal import Journal
@@ -35,6 +36,7 @@ class ProcessParts(Generic[State, Event]):
         classes: the classes of what it receives.
         events: carries what it receives.
         commands: carries what it sends.
+        form: carries its state, in snapshots.
         delivery: delivers commands.
         metadata: marks the records of this manager.
         parallelism: how many commands are delivered at once.
@@ -49,6 +51,7 @@ class ProcessParts(Generic[State, Event]):
     classes: tuple[type, ...]
     events: Carrier[Event]
     commands: Carrier[Any]
+    form: StateForm[State]
     delivery: Delivery
     metadata: dict[str, str]
     parallelism: int
@@ -67,7 +70,8 @@ class ProcessParts(Generic[State, Event]):
 
     def instance(self, process_id: str) -> ProcessInstance[State, Event]:
         """Return a process that knows nothing of its stream yet."""
-        return ProcessInstance(self.stream(process_id), self.process, self.events)
+        stream, snapshots = self.stream(process_id), self.journal.snapshots
+        return ProcessInstance(stream, self.process, self.events, self.form, snapshots)
 
     def causes(self, after: int) -> Source[RecordedEvent[Any]]:
         """Yield whatever processes of this kind may react to."""

@@ -88,6 +88,7 @@ class ProcessRun(Generic[State, Event]):
             except Exception as error:
                 error.add_note(f"while process {process_id!r} of {self._parts.name!r} received {cause!r}")
                 raise
+        await instance.save_snapshot_when_due()
         self._attend(process_id, instance)
 
     def _attend(self, process_id: str, instance: ProcessInstance[State, Event]) -> None:

@@ -69,7 +69,7 @@ class Members:
         settings: when a silent member is suspect, and dead.
 
     Attributes:
-        changes: how often a row was replaced.
+        changes: how often a row was replaced, or somebody removed.
         fences: removed replicas, and the highest of their numbers that a survivor holds.
     """
 
@@ -175,22 +175,29 @@ class Members:
 
     def judge(self, now: float) -> list[Member]:
         """Set each member's state by how long it was silent; return those whose state is another now."""
-        return [member for member in self._members.values() if self._judge(member, now)]
+        changed = []
+        for member in self._members.values():
+            state = self._state(member, now)
+            if state != member.state:
+                member.state = state
+                changed.append(member)
+        return changed
 
-    def revive(self, replica_id: str, now: float) -> Member | None:
-        """Return a member that was not alive, and is again."""
+    def revive(self, replica_id: str, now: float) -> bool:
+        """Say whether a member was not alive, and is again."""
         member = self._members.get(replica_id)
-        return member if member is not None and member.state != "alive" and self._judge(member, now) else None
+        if member is None or member.state == "alive" or self._state(member, now) != "alive":
+            return False
+        member.state = "alive"
+        return True
 
-    def _judge(self, member: Member, now: float) -> bool:
+    def _state(self, member: Member, now: float) -> MemberState:
         silence = now - member.heard_at
-        state: MemberState = "alive"
         if silence >= self._settings.dead_after_seconds:
-            state = "dead"
-        elif silence >= self._settings.suspect_after_seconds or member.row is None:
-            state = "suspect"
-        was, member.state = member.state, state
-        return state != was
+            return "dead"
+        if silence >= self._settings.suspect_after_seconds or member.row is None:
+            return "suspect"
+        return "alive"
 
     def fence(self, fence: Fence, held: VersionVector) -> bool:
         """Remove a replica, or raise its fence to what a survivor holds, we among them; say whether that was news."""
@@ -200,6 +207,7 @@ class Members:
         if known is not None:
             raised = raised.merge(known)
         self.fences[fence.replica_id] = raised
+        self.changes += 1
         if self._members.pop(fence.replica_id, None) is not None:
             self._ids.remove(fence.replica_id)
             self._changed.pop(fence.replica_id, None)

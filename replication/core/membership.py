@@ -99,9 +99,8 @@ class Membership:
 
     def revive(self, replica_id: str, now: float, effects: Effects) -> None:
         """Announce at once that somebody is alive who was not."""
-        member = self._members.revive(replica_id, now)
-        if member is not None:
-            effects.announce.append(MemberChanged(replica_id, member.state))
+        if self._members.revive(replica_id, now):
+            effects.announce.append(MemberChanged(replica_id, "alive"))
 
     def told(self) -> list[VersionVector]:
         """Return what those members hold who have told us so themselves, on connections that are there."""

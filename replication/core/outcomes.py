@@ -29,7 +29,6 @@ class Outcomes:
         logs = parts.holdings.hold(entries)
         for _, entry in entries:
             parts.scrutiny.know(entry)
-        parts.stability.expect_news()
         parts.membership.raise_fences(logs, effects)
         for link in parts.neighbours:
             if any(link.have[entry.log_id] >= entry.number for _, entry in entries):
@@ -63,7 +62,6 @@ class Outcomes:
         parts = self._parts
         parts.target.installed(effects)
         parts.holdings.install(install.vector)
-        parts.stability.expect_news()
         for link in parts.neighbours:
             link.miss()
             link.stale = False

@@ -63,7 +63,6 @@ class Reception:
         if not parts.scrutiny.believes(link, row.vector, effects):
             return
         parts.members.say(row, now, direct=True)
-        parts.stability.expect_news()
         if not link.ready or digest.beginning > link.beginning:
             link.said = row.vector
             link.beginning = digest.beginning
@@ -89,7 +88,6 @@ class Reception:
         parts = self._parts
         if parts.scrutiny.believes(link, said.vector, effects):
             parts.members.acknowledge(link.peer, said.vector)
-            parts.stability.expect_news()
             link.hold(link.said.merge(said.vector))
             parts.tally.announce(said.vector, effects)
             parts.anti_entropy.feed(link, effects)

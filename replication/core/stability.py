@@ -24,18 +24,15 @@ class Stability:
         self._holdings = holdings
         self._members = members
         self._tally = tally
-        self._has_news = True
-
-    def expect_news(self) -> None:
-        """Look again at the next occasion: we, or somebody else, may hold more."""
-        self._has_news = True
+        self._looked_at: tuple[VersionVector, int] | None = None
 
     def advance(self, effects: Effects) -> None:
         """Look what all hold by now, and announce it if that is more."""
-        if not self._has_news or self._tally.is_somebody_unknown:
+        ours, changes = self._holdings.vector, self._members.changes
+        if self._tally.is_somebody_unknown or self._looked_at == (ours, changes):
             return
-        self._has_news = False
-        vector = self.vector.merge(self._members.stable(self._holdings.vector))
+        self._looked_at = ours, changes
+        vector = self.vector.merge(self._members.stable(ours))
         if vector != self.vector:
             self.vector = vector
             effects.announce.append(Stable(vector))

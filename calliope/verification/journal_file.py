@@ -9,7 +9,8 @@ What is checked, and what it finds:
 4. SQLite's own `integrity_check`: the structure of tables and indexes.
 5. Every record against its checksum; positions and sequence numbers without gaps; every index entry, event id, tag and
    snapshot against the events.
-6. What makes the journal a replica: every log entry and state against its checksum; each log without gaps.
+6. What makes the journal a replica: every log entry and state against its checksum; each log without gaps; how far the
+   writers of each stream have come against their events.
 
 The mark is read first: the journal may grow meanwhile, and must hold at least what the mark said.
 """
@@ -30,7 +31,7 @@ from calliope.stores.sqlite_view import SqliteView
 from calliope.verification.damage import DAMAGES_MAX, Damage, guarded
 from calliope.verification.pages import damaged_log, damaged_pages
 from calliope.verification.records import RecordWalk, damaged_indexes, damaged_snapshots
-from calliope.verification.replicas import damaged_log_entries, damaged_states
+from calliope.verification.replicas import damaged_log_entries, damaged_states, damaged_versions
 
 ATTEMPTS_MAX = 3
 """How often a journal is walked anew when damage was found and it changed meanwhile."""
@@ -131,6 +132,7 @@ def _damaged_tables(view: SqliteView, verification: Verification, marked: Marked
         yield from guarded("snapshots", damaged_snapshots(connection))
         yield from guarded("log", damaged_log_entries(connection))
         yield from guarded("states", damaged_states(connection))
+        yield from guarded("versions", damaged_versions(connection))
         verification.event_count = walk.event_count
         verification.stream_count = _count(connection, "stream")
         verification.snapshot_count = _count(connection, "snapshot")

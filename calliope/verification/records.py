@@ -21,6 +21,7 @@ _ROWS = (
 
 _KEY = "SELECT position FROM event_key WHERE stream = ? AND event_id = ?"
 _TAG = "SELECT 1 FROM event_tag WHERE tag = ? AND position = ?"
+_VERSION = "SELECT counter FROM stream_version WHERE stream = ? AND writer = ?"
 
 
 class RecordWalk:
@@ -39,6 +40,7 @@ class RecordWalk:
         self._types: dict[int, StoredType] = {}
         self._key_count = 0
         self._tag_count = 0
+        self._version_count = 0
         self._readers: dict[str, RowReader] = {}
 
     def damages(self) -> Iterator[Damage]:
@@ -90,13 +92,27 @@ class RecordWalk:
             self._tag_count += 1
             if self._value(_TAG, tag, row_position) is None:
                 yield Damage(place, f"it is not found by its tag {tag!r}")
+        if record.kind == "replicated":
+            yield from self._unnumbered(record, stream)
+
+    def _unnumbered(self, record: StoredRecord, stream: int) -> Iterator[Damage]:
+        counter = record.version.get(record.writer, 0)
+        highest = cast(int | None, self._value(_VERSION, stream, record.writer)) or 0
+        self._version_count += highest == counter
+        if highest < counter:
+            reason = f"its stream knows {highest} events of {record.writer!r}, this is number {counter}"
+            yield Damage(f"position {record.position}", reason)
 
     def _named_before(self, record: StoredRecord, leads_to: object) -> bool:
         """Tell whether two replicas persisted the same event id: both events are kept, the id leads to the first."""
         return record.kind == "replicated" and isinstance(leads_to, int) and leads_to < record.position
 
     def _surplus(self) -> Iterator[Damage]:
-        for table, expected in (("event_key", self._key_count), ("event_tag", self._tag_count)):
+        for table, expected in (
+            ("event_key", self._key_count),
+            ("event_tag", self._tag_count),
+            ("stream_version", self._version_count),
+        ):
             actual = cast(int, self._value(f"SELECT count(*) FROM {table}"))
             if actual > expected:
                 yield Damage(f"table {table}", f"it has {actual} rows, the events account for {expected}")

@@ -7,6 +7,7 @@ import apsw
 
 from calliope.stores.replica_store import StoredState
 from calliope.stores.sqlite_log import state_checksum
+from calliope.stores.stream_versions import decode_observed
 from calliope.stores.versioned import EntryKind, LogEntry
 from calliope.verification.damage import Damage, span
 
@@ -16,7 +17,11 @@ _ENTRIES = (
 )
 _LOGS = "SELECT id, log_id, number, floor FROM replica_log"
 _NUMBERS = "SELECT number FROM log_entry WHERE log = ? AND number > ? ORDER BY number"
-_HEAD = "SELECT log_position, (SELECT coalesce(max(position), 0) FROM log_entry) FROM replica"
+_HEAD = "SELECT log_position, checkpoint, (SELECT coalesce(max(position), 0) FROM log_entry) FROM replica"
+_VERSIONS = (
+    "SELECT coalesce(stream_id, 'number ' || stream), writer, observed FROM stream_version"
+    " LEFT JOIN stream ON stream.id = stream"
+)
 
 
 def damaged_log_entries(connection: apsw.Connection) -> Iterator[Damage]:
@@ -32,9 +37,26 @@ def damaged_log_entries(connection: apsw.Connection) -> Iterator[Damage]:
     logs = cast(list[tuple[int, str, int, int]], connection.execute(_LOGS).fetchall())
     for log, log_id, number, floor in logs:
         yield from _missing_numbers(connection, log, log_id, number, floor)
-    said, held = cast(tuple[int, int], connection.execute(_HEAD).get)
-    if held > said:
-        yield Damage("table replica", f"it says that the log ends at position {said}, but it ends at {held}")
+    heads = cast(list[tuple[int, int, int]], connection.execute(_HEAD).fetchall())
+    if len(heads) != 1:
+        yield Damage("table replica", f"it has {len(heads)} rows instead of one")
+    for said, checkpoint, held in heads:
+        if held > said:
+            yield Damage("table replica", f"it says that the log ends at position {said}, but it ends at {held}")
+        if checkpoint > said:
+            yield Damage(
+                "table replica", f"it says that states contain the log up to {checkpoint}, but it ends at {said}"
+            )
+
+
+def damaged_versions(connection: apsw.Connection) -> Iterator[Damage]:
+    """Yield what cannot be read of what the writers of streams had observed."""
+    for stream_id, writer, observed in cast(Iterator[tuple[str, str, bytes]], connection.execute(_VERSIONS)):
+        try:
+            decode_observed(observed)
+        except Exception as error:  # whatever damaged bytes make of a decoder
+            reason = f"what its writer {writer!r} had observed cannot be read: {error}"
+            yield Damage(f"stream {stream_id!r}", reason)
 
 
 def damaged_states(connection: apsw.Connection) -> Iterator[Damage]:

@@ -59,6 +59,23 @@ async def test_a_whole_replica_is_whole(path: Path):
         ("DELETE FROM replica_log WHERE log_id = 'rome~1'", "log position 6", "is not in the journal"),
         ("UPDATE replica SET log_position = 3", "table replica", "ends at position 3"),
         ("UPDATE crdt_state SET body = x'00' WHERE key = 'b'", "state of key 'b'", "does not match its checksum"),
+        ("UPDATE crdt_state SET key = 'c' WHERE key = 'b'", "state of key 'c'", "does not match its checksum"),
+        (
+            "UPDATE log_entry SET kind = 'events' WHERE position = 4",
+            "log position 4",
+            "entry 3 of log 'paris~1' does not",
+        ),
+        ("UPDATE log_entry SET number = 9 WHERE position = 5", "log 'paris~1'", "it ends at 4, but it holds 9"),
+        ("UPDATE log_entry SET number = 9 WHERE position = 5", "log 'paris~1'", "numbers 4 to 8 missing"),
+        ("UPDATE replica SET checkpoint = 99", "table replica", "contain the log up to 99, but it ends at"),
+        ("DELETE FROM replica", "table replica", "it has 0 rows instead of one"),
+        (
+            "DELETE FROM stream_version WHERE writer LIKE 'vienna%'",
+            "position 4",
+            "its stream knows 0 events of",
+        ),
+        ("UPDATE stream_version SET counter = counter + 1", "table stream_version", "events account for 0"),
+        ("UPDATE stream_version SET observed = x'c1'", "stream 'of berlin'", "had observed cannot be read"),
         ("DELETE FROM event_key WHERE stream = 4", "position 4", "leads elsewhere"),
     ],
 )

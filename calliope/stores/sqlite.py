@@ -25,12 +25,13 @@ from calliope.stores.page_checksums import VFS_NAME
 from calliope.stores.protocol import AppendRequest, Page, StoredSnapshot, StreamSummary
 from calliope.stores.record import Selection, StoredRecord, StreamKind
 from calliope.stores.replica_store import Appended, LogPage, StoredState, Writing
+from calliope.stores.snapshot_checksum import snapshot_checksum
 from calliope.stores.sqlite_connection import connected
 from calliope.stores.sqlite_errors import translated
 from calliope.stores.sqlite_log import LogBatch, LogWrite
 from calliope.stores.sqlite_log_reader import facts, log_page, stored_state, stored_states, stream_version
 from calliope.stores.sqlite_opening import opened
-from calliope.stores.sqlite_reader import SqliteReader, snapshot_checksum
+from calliope.stores.sqlite_reader import SqliteReader
 from calliope.stores.sqlite_readers import SqliteReaders
 from calliope.stores.sqlite_writer import Advance, Receive, ReplicatedAppend, Request, SqliteWriter
 from calliope.stores.tail import Tail

@@ -10,26 +10,20 @@ from collections.abc import Iterator
 from contextlib import closing
 from itertools import islice
 from typing import cast
-from zlib import crc32
 
 import apsw
 import msgspec
 
 from calliope.errors import CorruptRecordError
+from calliope.stores.event_rows import COLUMNS, Row, RowReaders
 from calliope.stores.protocol import Page, StoredSnapshot, StreamKind, StreamSummary, before_last_seen
 from calliope.stores.record import Selection, StoredRecord, StoredType
-from calliope.stores.run import RecordRun, Run
-from calliope.stores.sqlite_rows import COLUMNS, Row, RowReader, RowRun, follow_one_another
+from calliope.stores.row_pages import PAGE_PAYLOAD_BYTES_MAX, SCAN_POSITIONS_MAX, Gathered, cut, whole
+from calliope.stores.run import RecordRun
+from calliope.stores.snapshot_checksum import snapshot_checksum
 from calliope.stores.sqlite_schema import transaction
 
-PAGE_PAYLOAD_BYTES_MAX = 4 * 1024 * 1024
-"""A page ends soon after its payloads exceed this, however few records it has."""
-
-SCAN_POSITIONS_MAX = 20_000
-"""How far one page looks for records that match a selection; it may come back empty and further on."""
-
 _ROWS_AT_FIRST = 8
-_STREAM_READERS_MAX = 4_096
 
 # CROSS JOIN keeps the planner from scanning the events; both halves come in order, so the ORDER BY only merges them.
 _STREAM_ROWS = " UNION ALL ".join(
@@ -54,8 +48,7 @@ class SqliteReader:
 
     def __init__(self, connection: apsw.Connection) -> None:
         self.connection = connection
-        self._types: dict[int, StoredType] = {}
-        self._row_readers: dict[str, RowReader] = {}
+        self._row_readers = RowReaders(self._stored_types)
 
     def head(self) -> int:
         """Return the highest position, 0 if there are no events."""
@@ -74,8 +67,8 @@ class SqliteReader:
             rows, exhausted = _fetched(cast(Iterator[Row], cursor), limit)
         if not rows:
             return Page(RecordRun(), head, head)
-        reader, last = self._row_reader(stream_id), rows[-1][0]
-        run = _cut(_whole(rows, reader, after), reader, after, limit)
+        reader, last = self._row_readers.of(stream_id), rows[-1][0]
+        run = cut(whole(rows, reader, after), reader, after, limit)
         return Page(run, head if exhausted and run.last_position == last else run.last_position, head)
 
     def all_page(self, selection: Selection, after: int, limit: int) -> Page:
@@ -161,12 +154,12 @@ class SqliteReader:
             f"SELECT {COLUMNS}, stream_id FROM event JOIN stream ON stream.id = event.stream"
             f" WHERE position > ? AND position <= ? {conditions} ORDER BY position"
         )
-        gathered = _Gathered(selection, after, limit, without_gaps=not conditions)
+        gathered = Gathered(selection, after, limit, without_gaps=not conditions)
         with closing(self.connection.execute(sql, (after, end, *bindings))) as cursor:
             rows = cast(Iterator[tuple[object, ...]], cursor)
             try:
                 for row in rows:
-                    if not gathered.add(self._row_reader(cast(str, row[-1])).records(cast(Row, row[:-1]))):
+                    if not gathered.add(self._row_readers.of(cast(str, row[-1])).records(cast(Row, row[:-1]))):
                         return gathered.records, gathered.through
             except CorruptRecordError:
                 if gathered.through > after:
@@ -178,68 +171,9 @@ class SqliteReader:
             return gathered.records, gathered.through
         return gathered.records, end
 
-    def _row_reader(self, stream_id: str) -> RowReader:
-        reader = self._row_readers.get(stream_id)
-        if reader is None:
-            if len(self._row_readers) >= _STREAM_READERS_MAX:
-                self._row_readers.clear()
-            reader = self._row_readers[stream_id] = RowReader(stream_id, self._stored_type)
-        return reader
-
-    def _stored_type(self, number: int) -> StoredType:
-        if number not in self._types:
-            rows = self.connection.execute("SELECT id, name, schema_version FROM event_type")
-            self._types = {
-                cast(int, type_number): StoredType(cast(str, name), cast(int, version))
-                for type_number, name, version in rows
-            }
-        return self._types[number]
-
-
-class _Gathered:
-    """The records of a page across streams, gathered row by row up to its limits.
-
-    Args:
-        selection: which records of a row are wanted.
-        after: the position after which the page begins.
-        limit: how many records it may have.
-        without_gaps: whether positions must follow one another.
-
-    Attributes:
-        records: what was gathered.
-        through: up to which position everything was looked at.
-    """
-
-    def __init__(self, selection: Selection, after: int, limit: int, *, without_gaps: bool) -> None:
-        self.records: list[StoredRecord] = []
-        self.through = after
-        self._selection = selection
-        self._limit = limit
-        self._without_gaps = without_gaps
-        self._byte_count = 0
-
-    def add(self, records: list[StoredRecord]) -> bool:
-        """Add the records of one row, or as many as are wanted; tell whether there is room for more.
-
-        Raises:
-            CorruptRecordError: positions before the row are missing.
-        """
-        last = records[-1].position
-        if self._without_gaps and records[0].position > self.through + 1:
-            raise CorruptRecordError(self.through + 1, f"is missing before {records[0].position}")
-        if len(records) > 1:
-            records = [record for record in records if record.position > self.through]
-            if self._selection.types:  # a row of several types is found by any of them
-                records = [record for record in records if record.type.name in self._selection.types]
-        room = self._limit - len(self.records)
-        if len(records) > room:
-            self.records += records[:room]
-            self.through = self.records[-1].position
-            return False
-        self.records += records
-        self.through = last
-        self._byte_count += sum([len(record.payload) for record in records])
-        return len(self.records) < self._limit and self._byte_count < PAGE_PAYLOAD_BYTES_MAX
+    def _stored_types(self) -> dict[int, StoredType]:
+        rows = self.connection.execute("SELECT id, name, schema_version FROM event_type")
+        return {cast(int, number): StoredType(cast(str, name), cast(int, version)) for number, name, version in rows}
 
 
 def _fetched(cursor: Iterator[Row], limit: int) -> tuple[list[Row], bool]:
@@ -262,38 +196,6 @@ def _fetched(cursor: Iterator[Row], limit: int) -> tuple[list[Row], bool]:
             1 + (limit - event_count) * len(rows) // max(event_count, 1),
             1 + (PAGE_PAYLOAD_BYTES_MAX - byte_count) * len(rows) // max(byte_count, 1),
         )
-
-
-def _whole(rows: list[Row], reader: RowReader, after: int) -> list[Row]:
-    """Return what precedes the first damaged or missing row; raise its error if that is the first of all."""
-    starts_there = rows[0][1] - rows[0][2] <= after
-    if starts_there and follow_one_another(rows) and reader.are_whole(rows):
-        return rows
-    number = after
-    for index, row in enumerate(rows):
-        try:
-            reader.check(row)
-            if row[1] - row[2] > number:
-                raise CorruptRecordError(
-                    None, f"number {number + 1} is missing before {row[1]} (stream {reader.stream_id!r})"
-                )
-        except CorruptRecordError:
-            if index:
-                return rows[:index]
-            raise
-        number = row[1]
-    return rows
-
-
-def _cut(rows: list[Row], reader: RowReader, after: int, limit: int) -> Run:
-    """Return a run of rows that begins after a sequence number and keeps the limit; it ends with a row if it can."""
-    wanted = after + limit
-    while len(rows) > 1 and rows[-1][1] > wanted:
-        rows.pop()
-    run = RowRun(rows, reader)
-    if rows[0][1] - rows[0][2] == after and run.last_sequence_number <= wanted:
-        return run
-    return RecordRun([record for record in run.records if after < record.sequence_number <= wanted])
 
 
 def _conditions(selection: Selection, after: int, end: int) -> tuple[str, list[str | int]]:
@@ -324,12 +226,3 @@ def _snapshot(
     snapshot_id: str, sequence_number: int, name: str, schema_version: int, timestamp: int, payload: bytes | None
 ) -> StoredSnapshot:
     return StoredSnapshot(snapshot_id, sequence_number, StoredType(name, schema_version), timestamp, payload)
-
-
-def snapshot_checksum(snapshot: StoredSnapshot) -> int:
-    """Return the CRC-32 over all that is served of a snapshot."""
-    described = (
-        f"{snapshot.snapshot_id}\0{snapshot.sequence_number}\0{snapshot.type.name}\0"
-        f"{snapshot.type.schema_version}\0{snapshot.timestamp}\0"
-    )
-    return crc32(snapshot.payload or b"", crc32(described.encode()))

@@ -16,7 +16,7 @@ A request is a row: what one persist wrote to a stream stands together, so that 
 and decoded as one, which is several times faster than an event at a time. A row is known by its last event: it holds
 the positions from `position - event_count + 1` to `position`, so whatever lies behind a position is in the rows above
 it, and the highest row says where the journal ends. The same holds for sequence numbers. A row has at most 256 events
-and, if it has several, 64 KiB of payload; a large request becomes several rows in one transaction. `sqlite_rows` tells
+and, if it has several, 64 KiB of payload; a large request becomes several rows in one transaction. `event_rows` tells
 what a row holds.
 
 Rows are small integers and two blobs because the layout decides the speed: an index over text stream ids halves it.
@@ -27,7 +27,7 @@ Acta Informatica 33, 1996). Both are keyed alike, and the small one holds each s
 from the large one first, then from the small one.
 
 Every row carries a CRC-32 over all that is served of it, the stream id and type names included, so that a record is
-checked from end to end; see `sqlite_rows`. Every page carries one as well; see `page_checksums`.
+checked from end to end; see `event_rows`. Every page carries one as well; see `page_checksums`.
 
 `application_id` says that a database is a journal, `user_version` in which format. A reader refuses a newer format.
 """

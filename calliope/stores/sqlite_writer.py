@@ -23,13 +23,13 @@ from calliope.errors import (
     CalliopeError,
     CorruptJournalError,
     CorruptRecordError,
-    ExpectedVersionError,
-    StreamKindError,
 )
 from calliope.stores.commit_lane import Pending
 from calliope.stores.entry_checks import check_whole, checked_changes
+from calliope.stores.event_rows import ALL_COLUMNS, KnownType, NewRow, checksum_seed, row_of, rows_of
 from calliope.stores.high_water_mark import HighWaterMark, Marked
 from calliope.stores.log_state import LogState, new_log_id
+from calliope.stores.placing import check_may_follow, placed
 from calliope.stores.protocol import AppendRequest, StreamKind
 from calliope.stores.record import StoredRecord, StoredType, position_of_minted_id
 from calliope.stores.replica_store import Appended, Writing
@@ -38,7 +38,6 @@ from calliope.stores.sqlite_errors import translated
 from calliope.stores.sqlite_log import LogBatch, LogWrite
 from calliope.stores.sqlite_log_reader import entries_after, log_state, stream_versions
 from calliope.stores.sqlite_reader import HEAD_OF_STREAM, SqliteReader
-from calliope.stores.sqlite_rows import ALL_COLUMNS, KnownType, NewRow, checksum_seed, row_of, rows_of
 from calliope.stores.sqlite_schema import transaction
 from calliope.stores.stream_versions import (
     NOBODY,
@@ -340,7 +339,7 @@ class SqliteWriter:
             earlier = self._written_before(request, request.event_id, stream.number, staged)
             if earlier is not None:
                 return earlier
-        self._check(request, stream)
+        check_may_follow(request, stream.kind, stream.sequence_number)
         if kind != "plain":
             raise ValueError("what is written to a replicated stream must say who writes it: use append_replicated")
         if stream.number == 0:
@@ -358,7 +357,7 @@ class SqliteWriter:
             if earlier is not None:
                 before = self._newest_first(request.stream_id, earlier[0].sequence_number, stream, staged)
                 return appended_before(earlier, writing, before)
-        self._check(request, stream)
+        check_may_follow(request, stream.kind, stream.sequence_number)
         versions = self._versions(stream)
         change = versions.change(request, writing, staged.log.state.writer(writing.replica_id))
         newest_first = self._newest_first(request.stream_id, stream.sequence_number + 1, stream, staged)
@@ -418,32 +417,18 @@ class SqliteWriter:
             yield from reversed(records)
             before = records[0].sequence_number
 
-    def _check(self, request: AppendRequest, stream: _Stream) -> None:
-        if stream.kind != request.kind:
-            raise StreamKindError(request.stream_id, request.kind, stream.kind)
-        if request.expected_version is not None and request.expected_version != stream.sequence_number:
-            raise ExpectedVersionError(request.expected_version, stream.sequence_number, request.stream_id)
-
     def _staged_events(self, request: AppendRequest, stream: _Stream, staged: "_Staged") -> list[StoredRecord]:
-        """Give events their places. This loop is most of what a commit costs in Python: it looks nothing up twice."""
-        stream_id, timestamp = request.stream_id, request.timestamp
-        position, sequence_number = self.head, stream.sequence_number
-        records = []
-        for event in request.events:
-            position += 1
-            sequence_number += 1
-            records.append(
-                StoredRecord(
-                    position, stream_id, sequence_number, event.type, timestamp, event.payload, event.attributes
-                )
-            )
+        """Give events their places, and stage the rows that keep them."""
+        stream_id = request.stream_id
+        records = placed(request, self.head, stream.sequence_number)
         if len(records) == 1:
-            known = stream.types.get(event.type) or self._known(event.type, stream_id, stream)
-            staged.add(row_of(records[0], stream.number, known), event.attributes.tags)
+            (record,) = records
+            known = stream.types.get(record.type) or self._known(record.type, stream_id, stream)
+            staged.add(row_of(record, stream.number, known), record.attributes.tags)
         else:
             for row, tags in rows_of(records, stream.number, lambda each: self._known(each, stream_id, stream)):
                 staged.add(row, tags)
-        self.head, stream.sequence_number = position, sequence_number
+        self.head, stream.sequence_number = records[-1].position, records[-1].sequence_number
         staged.records += records
         return records
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from calliope.errors import CorruptRecordError
 from calliope.stores.record import NO_ATTRIBUTES, Attributes, StoredRecord, StoredType
 from calliope.stores.run import split
-from calliope.stores.sqlite_rows import (
+from calliope.stores.event_rows import (
     ALL_COLUMNS,
     ROW_BYTES_MAX,
     ROW_EVENTS_MAX,

@@ -35,6 +35,9 @@ ROW_EVENTS_MAX = 256
 ROW_BYTES_MAX = 64 * 1024
 """How many bytes of payload several events in one row have at most."""
 
+ROW_READERS_MAX = 4_096
+"""For how many streams it is remembered how their rows are read."""
+
 Row = tuple[int, int, int, int | bytes, int, bytes, bytes, int]
 """Last position, last sequence number, number of events, number of the type (or a msgpack array of the number of each
 event's), timestamp, attributes (empty: none), payloads, checksum."""
@@ -247,6 +250,33 @@ class RowReader:
             raise CorruptRecordError(position, f"its type number {missing} is not in the journal") from None
         except (msgspec.DecodeError, TypeError):
             raise CorruptRecordError(position, f"its type numbers {kind!r} cannot be read") from None
+
+
+class RowReaders:
+    """A `RowReader` for each stream, made when it is first asked for.
+
+    Args:
+        stored_types: returns all event types that the journal knows now, by number.
+    """
+
+    def __init__(self, stored_types: Callable[[], dict[int, StoredType]]) -> None:
+        self._stored_types = stored_types
+        self._known_types: dict[int, StoredType] = {}
+        self._readers: dict[str, RowReader] = {}
+
+    def of(self, stream_id: str) -> RowReader:
+        """Return the reader of a stream's rows."""
+        reader = self._readers.get(stream_id)
+        if reader is None:
+            if len(self._readers) >= ROW_READERS_MAX:
+                self._readers.clear()
+            reader = self._readers[stream_id] = RowReader(stream_id, self._stored_type)
+        return reader
+
+    def _stored_type(self, number: int) -> StoredType:
+        if number not in self._known_types:
+            self._known_types = self._stored_types()
+        return self._known_types[number]
 
 
 class RowRun:

@@ -2,8 +2,9 @@
 
 import os
 from collections.abc import Awaitable, Callable, Collection
+from importlib import import_module
 from pathlib import Path
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import Any, Self, TypeVar, overload
 
 import anyio
@@ -27,6 +28,8 @@ from calliope.stores.replica_store import ReplicaStore
 from calliope.stores.sqlite import Durability, SqliteStore
 
 E = TypeVar("E")
+
+POSTGRES_SCHEMES = ("postgresql://", "postgres://")
 
 
 class Journal:
@@ -59,7 +62,9 @@ class Journal:
         """Return the journal at a URL, to be entered with `async with`.
 
         Args:
-            url: the path of a file, `sqlite:///path`, or `memory://`. A file that does not exist is made.
+            url: the path of a file, `sqlite:///path`, `memory://`, or `postgresql://…` (with the extra
+                `postgres`: any URL of libpq's, and among its parameters the `schema` of the tables and how many
+                `readers` there are). What does not exist is made.
             durability: "full": an acknowledged event survives a power cut. "relaxed": it survives a killed process,
                 and a power cut may lose the last of them; faster where the disk is slow to sync.
             clock: returns the time that events are stamped with, in microseconds since 1970 UTC.
@@ -71,6 +76,10 @@ class Journal:
         """
         if durability not in ("full", "relaxed"):
             raise ValueError(f"durability must be 'full' or 'relaxed', not {durability!r}")
+        if isinstance(url, str) and url.startswith(POSTGRES_SCHEMES):
+            postgres = _extra("calliope.stores.postgres", "postgres")
+            postgres.PostgresAddress.parse(url)  # what is wrong with it is said now
+            return cls(lambda: postgres.PostgresStore.open(url, durable=durability == "full"), clock)
         path = path_of(url)
         if path is None:
             return cls(_open_memory, clock)
@@ -249,6 +258,16 @@ class Journal:
         if self._opened is None:
             raise JournalClosedError("the journal is not open: use `async with Journal.open(…) as journal`")
         return self._opened
+
+
+def _extra(module: str, extra: str) -> ModuleType:
+    """Return a module that needs an extra of this distribution."""
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"{error.name} is not installed: pip install 'calliope-streams[{extra}]'", name=error.name
+        ) from error
 
 
 async def _open_memory() -> EventStore:

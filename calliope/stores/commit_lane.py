@@ -125,7 +125,7 @@ class CommitLane(Generic[Request, Reply, Outcome]):
         try:
             self._call_in_loop(function, *arguments)
         except RuntimeError as error:
-            raise _EventLoopEnded from error
+            raise EventLoopEndedError from error
 
     async def aclose(self) -> None:
         """Return when all that was accepted is committed and everything is released; closing twice does nothing.
@@ -177,7 +177,7 @@ class CommitLane(Generic[Request, Reply, Outcome]):
             self._queue.put(None)
 
     def _work(self) -> None:
-        with suppress(_EventLoopEnded):
+        with suppress(EventLoopEndedError):
             try:
                 self._commit_batches()
             finally:
@@ -197,7 +197,7 @@ class CommitLane(Generic[Request, Reply, Outcome]):
             self.post(self._finish, batch, self._commit(batch))
 
 
-class _EventLoopEnded(Exception):
+class EventLoopEndedError(Exception):
     """The event loop ended without closing the lane: nobody is left to tell."""
 
 

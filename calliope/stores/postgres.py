@@ -1,0 +1,255 @@
+"""The PostgreSQL store: a journal in one schema of a database, for any number of processes and hosts.
+
+Writes go through one commit lane a process, reads through a few connections, in worker threads; a thread listens for
+what other processes commit. The module joins them; what is written and read is in `postgres_writer` and
+`postgres_reader`, the form of the tables in `postgres_schema`.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any, TypeVar, cast
+
+import anyio
+import anyio.to_thread
+import psycopg
+
+from calliope.errors import JournalClosedError
+from calliope.stores.commit_lane import CommitLane
+from calliope.stores.postgres_address import PostgresAddress
+from calliope.stores.postgres_errors import is_disconnected, translated
+from calliope.stores.postgres_listener import PostgresListener
+from calliope.stores.postgres_reader import Connection, PostgresReader
+from calliope.stores.postgres_schema import create_or_check
+from calliope.stores.postgres_writer import FOREIGN_RECORDS_MAX, Advance, PostgresWriter, Request
+from calliope.stores.protocol import AppendRequest, Page, StoredSnapshot, StreamSummary
+from calliope.stores.record import Selection, StoredRecord, StreamKind
+from calliope.stores.snapshot_checksum import snapshot_checksum
+from calliope.stores.tail import Tail
+
+IDLE_SECONDS = 3_600.0
+"""How often the lane's thread wakes up for nothing."""
+
+T = TypeVar("T")
+
+_SAVE_SNAPSHOT = (
+    "INSERT INTO snapshot VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT (snapshot_id, sequence_number) DO UPDATE SET"
+    " type = excluded.type, schema_version = excluded.schema_version, timestamp = excluded.timestamp,"
+    " payload = excluded.payload, checksum = excluded.checksum"
+)
+_DELETE_SNAPSHOTS = (
+    "DELETE FROM snapshot WHERE snapshot_id = %(id)s AND sequence_number NOT IN (SELECT sequence_number"
+    " FROM snapshot WHERE snapshot_id = %(id)s ORDER BY sequence_number DESC LIMIT %(keep)s)"
+)
+
+
+class PostgresStore:
+    """Keeps records in a PostgreSQL database. Open it with `PostgresStore.open`.
+
+    Attributes:
+        address: where the journal is.
+        journal_id: names this journal among all others.
+        tail: the newest records and the wake-up of live readers.
+    """
+
+    def __init__(self, address: PostgresAddress, journal_id: str, connection: Connection) -> None:
+        self.address = address
+        self.journal_id = journal_id
+        writer = self._writer = PostgresWriter(address, journal_id, connection)
+        self.tail = Tail(writer.head)
+        self._process = os.getpid()
+        self._closed = False
+        self._reading = anyio.CapacityLimiter(address.readers)
+        self._readers = _Readers(address)
+        self._lane: CommitLane[Request, object, Advance] = CommitLane(
+            writer.commit, self._announce, lambda: IDLE_SECONDS, writer.close
+        )
+        self._listener = PostgresListener(address, writer.writer_id, self._look_for_others)
+        self._listener.start()
+
+    @classmethod
+    async def open(cls, url: str, *, durable: bool = True) -> "PostgresStore":
+        """Open a journal, or make one.
+
+        Args:
+            url: where it is; see `PostgresAddress.parse`.
+            durable: whether an acknowledged event survives a crash of the server.
+
+        Raises:
+            ValueError: the URL is not understood.
+            StorageError: the server cannot be connected to.
+            JournalFormatError: the server is too old, or the schema holds no journal of a format that is understood.
+        """
+        address = PostgresAddress.parse(url, durable=durable)
+        connection, journal_id = await anyio.to_thread.run_sync(_connected, address)
+        return cls(address, journal_id, connection)
+
+    def append(self, request: AppendRequest) -> Coroutine[Any, Any, list[StoredRecord]]:
+        """Write a request durably; see `EventStore.append`."""
+        self._check_usable()
+        return self._lane.submit(request)  # type: ignore[return-value] # an append's reply
+
+    async def read_stream(self, stream_id: str, *, after: int, limit: int, kind: StreamKind | None = None) -> Page:
+        """Return records of one stream; see `EventStore.read_stream`."""
+        return await self._read(lambda reader: reader.stream_page(stream_id, after, limit, kind))
+
+    async def read_all(self, selection: Selection, *, after: int, limit: int) -> Page:
+        """Return records of all streams; see `EventStore.read_all`."""
+        return await self._read(lambda reader: reader.all_page(selection, after, limit))
+
+    async def stream(self, stream_id: str, *, kind: StreamKind | None = None) -> StreamSummary | None:
+        """Return one stream's summary; see `EventStore.stream`."""
+        return await self._read(lambda reader: reader.stream(stream_id, kind))
+
+    async def streams(self, *, prefix: str, after: str, limit: int) -> list[StreamSummary]:
+        """Return summaries of streams; see `EventStore.streams`."""
+        return await self._read(lambda reader: reader.streams(prefix, after, limit))
+
+    async def save_snapshot(self, snapshot: StoredSnapshot) -> None:
+        """Keep a snapshot durably; see `EventStore.save_snapshot`."""
+        row = (
+            snapshot.snapshot_id,
+            snapshot.sequence_number,
+            *snapshot.type,
+            snapshot.timestamp,
+            snapshot.payload,
+            snapshot_checksum(snapshot),
+        )
+        await self._write(lambda connection: connection.execute(_SAVE_SNAPSHOT, row))
+
+    async def load_snapshot(self, snapshot_id: str, *, through: int) -> StoredSnapshot | None:
+        """Return the newest snapshot; see `EventStore.load_snapshot`."""
+        return await self._read(lambda reader: reader.snapshot(snapshot_id, through))
+
+    async def list_snapshots(self, snapshot_id: str) -> list[StoredSnapshot]:
+        """Return snapshots without payloads; see `EventStore.list_snapshots`."""
+        return await self._read(lambda reader: reader.snapshots(snapshot_id))
+
+    async def delete_snapshots(self, snapshot_id: str, *, keep: int) -> int:
+        """Delete older snapshots; see `EventStore.delete_snapshots`."""
+        asked = {"id": snapshot_id, "keep": keep}
+        return cast(int, await self._write(lambda connection: connection.execute(_DELETE_SNAPSHOTS, asked).rowcount))
+
+    async def aclose(self) -> None:
+        """Finish what was accepted, then close all connections; closing twice, or in a fork, does nothing.
+
+        Cancellation stops the waiting, not the closing.
+        """
+        if self._process != os.getpid():
+            return  # all of it belongs to the other process
+        first, self._closed = not self._closed, True
+        try:
+            self._writer.give_up()
+            await self._lane.aclose()
+        finally:
+            self.tail.close()
+            if first:
+                with anyio.CancelScope(shield=True):
+                    await anyio.to_thread.run_sync(self._release)
+
+    def _release(self) -> None:
+        self._listener.close()
+        self._readers.close()
+
+    async def _write(self, write: Request) -> object:
+        self._check_usable()
+        return await self._lane.submit(write)
+
+    async def _read(self, read: Callable[[PostgresReader], T]) -> T:
+        self._check_usable()
+        return await anyio.to_thread.run_sync(self._readers.read, read, limiter=self._reading)
+
+    def _announce(self, advance: Advance) -> None:
+        """Publish what is new; the lane and the listener may both bring it, so some of it may be known."""
+        if advance.jumped_to is not None and advance.jumped_to > self.tail.position:
+            self.tail.reset(advance.jumped_to)
+        known = self.tail.position
+        if advance.records and advance.records[0].position > known:
+            self.tail.publish(advance.records)
+        else:
+            self.tail.publish([record for record in advance.records if record.position > known])
+
+    def _look_for_others(self, reader: PostgresReader) -> None:
+        """Publish what other processes wrote. Runs on the listener's thread."""
+        known, head = self.tail.position, reader.head()
+        if head <= known:
+            return
+        advance = Advance([], jumped_to=head)
+        if self.tail.awaited and head - known <= FOREIGN_RECORDS_MAX:
+            advance = Advance([])
+            while known + len(advance.records) < head:
+                advance.records += reader.log(known + len(advance.records), head - known - len(advance.records))
+        self._lane.post(partial(self._announce, advance))
+
+    def _check_usable(self) -> None:
+        if self._closed:
+            raise JournalClosedError(f"the journal {self.address.shown} is closed")
+        if self._process != os.getpid():
+            raise JournalClosedError(
+                f"the journal {self.address.shown} was opened by process {self._process}; a fork cannot use it"
+            )
+
+
+class _Readers:
+    """Connections that read, for any number of threads; there are as many as were ever busy together."""
+
+    def __init__(self, address: PostgresAddress) -> None:
+        self._address = address
+        self._idle: list[PostgresReader] = []
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def read(self, read: Callable[[PostgresReader], T]) -> T:
+        """Read with a connection of its own; once more over a new one if the connection turns out to be lost."""
+        with self._lock:
+            reader = self._idle.pop() if self._idle else None
+        try:
+            if reader is not None:
+                try:
+                    return read(reader)
+                except psycopg.Error as error:
+                    if not is_disconnected(error, reader.connection):
+                        raise
+                    self._forget(reader)
+            reader = PostgresReader(self._address.connect())
+            return read(reader)
+        except psycopg.Error as error:
+            raise translated(error, self._address.shown) from error
+        finally:
+            self._give_back(reader)
+
+    def close(self) -> None:
+        """Close all connections; those in use are closed when they are given back."""
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for reader in idle:
+            reader.connection.close()
+
+    def _forget(self, lost: PostgresReader) -> None:
+        """Close a lost connection, and those beside it, which a restarted server has lost too."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for reader in (lost, *idle):
+            reader.connection.close()
+
+    def _give_back(self, reader: PostgresReader | None) -> None:
+        if reader is None or reader.connection.closed:
+            return
+        with self._lock:
+            if not self._closed and not reader.connection.broken:
+                self._idle.append(reader)
+                return
+        reader.connection.close()
+
+
+def _connected(address: PostgresAddress) -> tuple[Connection, str]:
+    connection = address.connect()
+    try:
+        return connection, create_or_check(connection, address)
+    except BaseException as error:
+        connection.close()
+        if isinstance(error, psycopg.Error):
+            raise translated(error, address.shown) from error
+        raise

@@ -1,0 +1,25 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from calliope.stores.postgres import PostgresStore
+from calliope.testing import DurableEventStoreContract
+from tests.postgres import new_schema, server, url_of_schema
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    with server() as url:
+        yield url
+
+
+class TestPostgresStore(DurableEventStoreContract):
+    @pytest.fixture(autouse=True)
+    def _a_schema_for_each_folder(self, postgres_url: str):
+        self._url = postgres_url
+        self._schemas: dict[Path, str] = {}
+
+    async def open_store(self, folder: Path) -> PostgresStore:
+        schema = self._schemas.setdefault(folder, new_schema())
+        return await PostgresStore.open(url_of_schema(self._url, schema))

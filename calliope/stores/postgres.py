@@ -18,7 +18,7 @@ import psycopg
 from calliope.errors import JournalClosedError
 from calliope.stores.commit_lane import CommitLane
 from calliope.stores.postgres_address import PostgresAddress
-from calliope.stores.postgres_errors import is_disconnected, translated
+from calliope.stores.postgres_errors import is_lost, translated
 from calliope.stores.postgres_listener import PostgresListener
 from calliope.stores.postgres_reader import Connection, PostgresReader
 from calliope.stores.postgres_schema import create_or_check
@@ -209,7 +209,7 @@ class _Readers:
                 try:
                     return read(reader)
                 except psycopg.Error as error:
-                    if not is_disconnected(error, reader.connection):
+                    if not is_lost(error):
                         raise
                     self._forget(reader)
             reader = PostgresReader(self._address.connect())

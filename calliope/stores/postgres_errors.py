@@ -30,9 +30,9 @@ def translated(error: Exception, shown: str) -> Exception:
     return error
 
 
-def is_disconnected(error: BaseException, connection: "psycopg.Connection[tuple[object, ...]] | None") -> bool:
-    """Tell whether an error means that the connection is lost, or was never there, and another may do."""
+def is_lost(error: BaseException) -> bool:
+    """Tell whether an error means that a connection is lost, or could not be made, and that a later one may do."""
     if isinstance(error, StorageError):
-        return True
-    lost = connection is None or connection.closed or connection.broken
-    return isinstance(error, psycopg.OperationalError) and lost
+        return True  # it could not be made
+    code = error.sqlstate if isinstance(error, psycopg.OperationalError) else ""
+    return code is None or code.startswith(("08", "57P"))  # by the client itself, or by what the server said last

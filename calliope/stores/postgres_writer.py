@@ -29,7 +29,7 @@ from calliope.stores.commit_lane import Pending
 from calliope.stores.event_rows import KnownType, NewRow, checksum_seed, row_of, rows_of
 from calliope.stores.placing import check_may_follow, placed
 from calliope.stores.postgres_address import PostgresAddress
-from calliope.stores.postgres_errors import is_disconnected, translated
+from calliope.stores.postgres_errors import is_lost, translated
 from calliope.stores.postgres_reader import HEAD_OF_STREAM, Connection, PostgresReader
 from calliope.stores.protocol import AppendRequest, StreamKind
 from calliope.stores.record import StoredRecord, StoredType, position_of_minted_id
@@ -158,7 +158,7 @@ class PostgresWriter:
                 in_doubt = staged
                 self._finish(connection, staged)
             except Exception as error:
-                lost = is_disconnected(error, self._connection)
+                lost = is_lost(error)
                 self._undo(known_head, lost=lost)
                 if lost and time.monotonic() < give_up_at and not self._closing:
                     time.sleep(next(pauses, RETRY_SECONDS[-1]))

@@ -1,0 +1,287 @@
+"""The PostgreSQL store against servers and connections that fail, and against transactions that take their time."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from random import Random
+
+import anyio
+import anyio.to_thread
+import psycopg
+import pytest
+
+from calliope import (
+    Journal,
+    JournalBusyError,
+    JournalFormatError,
+    StorageError,
+    UntypedEvent,
+)
+from calliope.stores import postgres_address, postgres_writer
+from calliope.stores.postgres import PostgresStore
+from calliope.stores.record import Selection, StoredRecord
+from calliope.testing.everything import everything
+from calliope.testing.requests import append_of
+from tests.postgres import OwnServer, new_schema, own_server, url_of_schema
+
+pytestmark = pytest.mark.anyio
+
+PATIENCE_SECONDS = 120.0
+"""How long anything may take before it counts as stuck."""
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[OwnServer]:
+    with own_server() as server:
+        yield server
+
+
+@pytest.fixture
+def url(running: OwnServer) -> str:
+    return url_of_schema(running.url, new_schema())
+
+
+def of(url: str, statement: str) -> None:
+    """Run a statement beside the store."""
+    address = postgres_address.PostgresAddress.parse(url)
+    with address.connect() as connection:
+        connection.execute(statement.encode())
+
+
+async def written(stores: list[PostgresStore], requests: int, random: Random, disturb) -> list[list[StoredRecord]]:
+    """Have each of several stores write to shared streams, one request after another, while they are disturbed."""
+    replies: list[list[StoredRecord]] = []
+
+    async def write(store: PostgresStore, writer: int) -> None:
+        for n in range(requests):
+            request = append_of(f"s-{random.randrange(3)}", *[b"\xa5%02d-%02d" % (writer, n)] * (1 + n % 3))
+            replies.append(await store.append(request))
+
+    with anyio.fail_after(PATIENCE_SECONDS):
+        async with anyio.create_task_group() as disturbing:
+            disturbing.start_soon(disturb)
+            async with anyio.create_task_group() as writing:
+                for number, store in enumerate(stores * 4):
+                    writing.start_soon(write, store, number)
+            disturbing.cancel_scope.cancel()
+    return replies
+
+
+def check_once_and_in_order(log: list[StoredRecord], replies: list[list[StoredRecord]]) -> None:
+    """Check that everything acknowledged is there once, that nothing else is, and that numbers have no gaps."""
+    assert sorted((record for reply in replies for record in reply), key=lambda record: record.position) == log
+    assert [record.position for record in log] == list(range(1, len(log) + 1))
+    for stream_id in {record.stream_id for record in log}:
+        numbers = [record.sequence_number for record in log if record.stream_id == stream_id]
+        assert numbers == list(range(1, len(numbers) + 1))
+
+
+async def test_connections_that_are_lost_at_any_moment_lose_and_double_nothing(url: str) -> None:
+    stores = [await PostgresStore.open(url) for _ in range(2)]
+    random, seen = Random(5), list[StoredRecord]()
+
+    async def terminate() -> None:
+        while True:
+            await anyio.sleep(random.uniform(0, 0.03))
+            await anyio.to_thread.run_sync(
+                of, url, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'calliope'"
+                " AND pid <> pg_backend_pid()"
+            )  # fmt: skip
+
+    async def follow() -> None:
+        after = 0
+        while True:
+            with suppress(StorageError):  # a page that was asked for in vain is asked for again
+                page = await stores[0].read_all(Selection(), after=after, limit=100)
+                seen.extend(page.records)
+                after = page.through
+            await anyio.sleep(0.01)
+
+    async with anyio.create_task_group() as following:
+        following.start_soon(follow)
+        replies = await written(stores, 25, random, terminate)
+        following.cancel_scope.cancel()
+    log = await everything(stores[1])
+    check_once_and_in_order(log, replies)
+    assert seen == log[: len(seen)]
+    for store in stores:
+        await store.aclose()
+
+
+async def test_live_readers_miss_and_double_nothing_when_their_connection_is_lost(url: str) -> None:
+    async with Journal.open(url) as reading, Journal.open(url) as writing:
+        stream, seen = writing.event_stream("a", UntypedEvent), list[int]()
+        with anyio.fail_after(PATIENCE_SECONDS):
+            async with anyio.create_task_group() as group:
+                live = reading.event_stream("a", UntypedEvent).live_query()
+                group.start_soon(live.take(60).map(lambda event: event.data).run_for_each, seen.append)
+                for n in range(60):
+                    if n % 7 == 3:
+                        await anyio.to_thread.run_sync(
+                            of, url, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'"
+                        )
+                    await stream.persist(UntypedEvent("Happened", n))
+        assert seen == list(range(60))
+
+
+@pytest.mark.soak
+async def test_a_server_killed_under_load_again_and_again_keeps_what_was_acknowledged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(postgres_writer, "PATIENCE_SECONDS", PATIENCE_SECONDS)
+    with own_server() as server:
+        url = url_of_schema(server.url, new_schema())
+        stores = [await PostgresStore.open(url) for _ in range(2)]
+        random = Random(7)
+
+        async def kill() -> None:
+            for _ in range(10):
+                await anyio.sleep(random.uniform(0.1, 0.5))
+                await anyio.to_thread.run_sync(server.kill)
+                await anyio.to_thread.run_sync(server.start)
+
+        replies = await written(stores, 300, random, kill)
+        check_once_and_in_order(await everything(stores[0]), replies)
+        for store in stores:
+            await store.aclose()
+
+
+async def test_a_server_killed_and_restarted_costs_a_wait_and_nothing_else() -> None:
+    with own_server() as server:
+        async with Journal.open(url_of_schema(server.url, new_schema())) as journal:
+            stream = journal.event_stream("a", UntypedEvent)
+            await stream.persist(UntypedEvent("Happened", 1))
+            server.kill()
+            async with anyio.create_task_group() as group:
+                group.start_soon(stream.persist, UntypedEvent("Happened", 2))
+                await anyio.to_thread.run_sync(server.start)
+            assert [event.data for event in await stream.query().run_collect()] == [1, 2]
+
+
+async def test_a_server_that_stays_away_is_an_error_within_a_stated_time_and_no_loss(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(postgres_writer, "PATIENCE_SECONDS", 0.3)
+    with own_server() as server:
+        url = url_of_schema(server.url, new_schema())
+        async with Journal.open(url) as journal:
+            stream = journal.event_stream("a", UntypedEvent)
+            await stream.persist(UntypedEvent("Happened", 1))
+            server.kill()
+            with pytest.raises(StorageError, match=r"cannot be connected to.* nothing was written"):
+                await stream.persist(UntypedEvent("Happened", 2))
+            with pytest.raises(StorageError, match="cannot be connected to"):
+                await stream.query().run_collect()
+            with pytest.raises(StorageError, match="cannot be connected to"):
+                await PostgresStore.open(url)
+            server.start()
+            await stream.persist(UntypedEvent("Happened", 3))
+            assert [event.data for event in await stream.query().run_collect()] == [1, 3]
+
+
+async def test_no_position_appears_behind_a_reader_however_slow_a_transaction_is(url: str) -> None:
+    """The gap problem: a transaction that took its positions first and commits last must not come too late."""
+    async with Journal.open(url) as slow_journal, Journal.open(url) as journal, Journal.open(url) as reading:
+        seen: list[int] = []
+
+        async def slowly(n: int) -> None:
+            store = slow_journal.store
+            assert isinstance(store, PostgresStore)
+            # It shares the commit with the events beside it, and lasts.
+            await store._write(lambda connection: connection.execute("SELECT pg_sleep(0.05)"))
+            await slow_journal.event_stream(f"slow-{n}", UntypedEvent).persist(UntypedEvent("Happened", n))
+
+        async def persist(n: int) -> None:
+            await slow_journal.event_stream("a", UntypedEvent).persist(UntypedEvent("Happened", n))
+            await journal.event_stream("b", UntypedEvent).persist(UntypedEvent("Happened", n))
+
+        with anyio.fail_after(PATIENCE_SECONDS):
+            async with anyio.create_task_group() as group:
+                records = reading.live_records(event_type=UntypedEvent).take(60).map(lambda record: record.position)
+                group.start_soon(records.run_for_each, seen.append)
+                for n in range(20):
+                    group.start_soon(slowly, n)
+                    group.start_soon(persist, n)
+        assert seen == list(range(1, 61))
+
+
+async def test_a_lock_that_somebody_keeps_is_an_error_that_says_so(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres_address, "LOCK_SECONDS", 0.2)
+    async with Journal.open(url) as journal:
+        stream = journal.event_stream("a", UntypedEvent)
+        with psycopg.connect(postgres_address.PostgresAddress.parse(url).conninfo) as other:
+            schema = postgres_address.PostgresAddress.parse(url).schema
+            other.execute(f"SELECT 1 FROM {schema}.journal FOR UPDATE".encode())
+            with pytest.raises(JournalBusyError, match="nothing was written"):
+                await stream.persist(UntypedEvent("Happened", 1))
+        await stream.persist(UntypedEvent("Happened", 2))
+        assert [event.data for event in await stream.query().run_collect()] == [2]
+
+
+async def test_what_cannot_be_a_journal_is_refused_by_name(running: OwnServer) -> None:
+    with pytest.raises(StorageError, match=r'database "nowhere" does not exist'):
+        await PostgresStore.open(running.url.replace("/postgres?", "/nowhere?"))
+    with pytest.raises(StorageError, match=r'role "nobody" does not exist') as refused:
+        await PostgresStore.open(running.url.replace("postgres:@", "nobody:secret@"))
+    assert "secret" not in str(refused.value)
+    with pytest.raises(StorageError, match="cannot be connected to"):
+        await PostgresStore.open("postgresql://postgres@127.0.0.1:9/postgres")
+    for url, expected in (
+        ("postgresql://h/d?readers=0", "readers must be 1 to 64, not '0'"),
+        ("postgresql://h/d?schema=", "a schema's name has 1 to 48 bytes, not ''"),
+        ("postgresql://h/d?colour=red", "colour"),
+    ):
+        with pytest.raises(ValueError, match=expected):
+            Journal.open(url)
+
+
+async def test_a_schema_that_holds_something_else_or_a_newer_journal_is_left_as_it_is(
+    running: OwnServer, url: str
+) -> None:
+    async with Journal.open(url):
+        pass
+    of(url, "UPDATE journal SET format = 99")
+    with pytest.raises(JournalFormatError, match="a journal of format 99; this version of Calliope reads up to 1"):
+        await PostgresStore.open(url)
+    schema = new_schema()
+    of(running.url, f"CREATE SCHEMA {schema}; CREATE TABLE {schema}.journal (headline text)")
+    with pytest.raises(JournalFormatError, match="a table named journal that cannot be used as one"):
+        await PostgresStore.open(url_of_schema(running.url, schema))
+
+
+async def test_a_role_needs_no_more_than_the_documented_rights(running: OwnServer, url: str) -> None:
+    schema = postgres_address.PostgresAddress.parse(url).schema
+    async with Journal.open(url) as journal:
+        await journal.event_stream("a", UntypedEvent).persist(UntypedEvent("Happened", 1))
+    of(
+        url,
+        f"CREATE ROLE clerk LOGIN; GRANT USAGE ON SCHEMA {schema} TO clerk; GRANT SELECT, UPDATE ON journal TO clerk;"
+        "GRANT SELECT, INSERT ON stream, event_type, event, event_key, event_tag TO clerk;"
+        "GRANT SELECT, INSERT, UPDATE, DELETE ON writer, snapshot TO clerk",
+    )
+    async with Journal.open(url.replace("postgres:@", "clerk@")) as journal:
+        stream = journal.event_stream("a", UntypedEvent)
+        await stream.persist(UntypedEvent("Other", 2), tags=["red"], event_id="id")
+        await journal.snapshots.save_snapshot("a", {"sum": 3}, sequence_number=2)
+        assert [event.data for event in await stream.query().run_collect()] == [1, 2]
+    with pytest.raises(JournalFormatError, match="it may not be made there"):
+        await PostgresStore.open(url_of_schema(running.url.replace("postgres:@", "clerk@"), new_schema()))
+
+
+async def test_a_damaged_row_is_reported_and_not_served(url: str) -> None:
+    async with Journal.open(url) as journal:
+        stream = journal.event_stream("a", UntypedEvent)
+        for n in range(3):
+            await stream.persist(UntypedEvent("Happened", n))
+        of(url, "UPDATE event SET payload = '\\x05' WHERE position = 2")
+        with pytest.raises(Exception, match="record at position 2: does not match its checksum"):
+            await stream.query().run_collect()
+        of(url, "DELETE FROM event WHERE position = 2")
+        with pytest.raises(Exception, match="number 2 is missing"):
+            await stream.query().run_collect()
+        with pytest.raises(Exception, match="position 2: is missing"):
+            await journal.records(event_type=UntypedEvent).run_collect()

@@ -8,7 +8,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks import crdt_states, crdts, domain, flow, journal, journal_peers, projections, replication, text_traces
+from benchmarks import (
+    crdt_states,
+    crdts,
+    domain,
+    flow,
+    journal,
+    journal_peers,
+    postgres,
+    projections,
+    replication,
+    text_traces,
+)
 from benchmarks.rendering import show, summary
 from benchmarks.setting import Setting
 from benchmarks.table import Benchmark, Table
@@ -18,6 +29,7 @@ GROUPS: Mapping[str, Sequence[Benchmark]] = {
     "crdts": (*crdts.BENCHMARKS, *crdt_states.BENCHMARKS),
     "domain": domain.BENCHMARKS,
     "flow": flow.BENCHMARKS,
+    "postgres": postgres.BENCHMARKS,
     "projections": projections.BENCHMARKS,
     "replication": replication.BENCHMARKS,
     "text": text_traces.BENCHMARKS,

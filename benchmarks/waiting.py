@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.ordering import ItemAdded, item
+from benchmarks.workload import Place, url_of
 from calliope import EventStream, Journal, Sink
 
 PAUSE_SECONDS = 0.002
@@ -41,15 +42,15 @@ async def wake_up(folder: Path, *, samples: int, since_call: bool) -> float:
     return 1000 * median(delays)
 
 
-async def wake_up_across_processes(folder: Path, *, samples: int) -> float:
+async def wake_up_across_processes(place: Place, *, samples: int) -> float:
     """Return the median milliseconds from the return of `persist` in another process to the receipt in this one."""
-    path = folder / "journal.db"
-    async with Journal.open(path) as journal:
+    url = url_of(place)
+    async with Journal.open(url) as journal:
         stream = journal.event_stream("order-1", ItemAdded)
         receipts: asyncio.Queue[float] = asyncio.Queue()
         async with stream.live_query().running(_receipts_into(receipts)):
             await _warm_up(stream, receipts)
-            with _writing_process(path, samples) as other:
+            with _writing_process(url, samples) as other:
                 received = [await receipts.get() for _ in range(samples)]
                 returned: list[float] = await asyncio.to_thread(other.recv)
     return 1000 * median([end - start for start, end in zip(returned, received, strict=True)])
@@ -142,11 +143,11 @@ async def _warm_up(stream: EventStream[ItemAdded], receipts: "asyncio.Queue[floa
 
 
 @contextmanager
-def _writing_process(path: Path, count: int) -> Iterator[Connection]:
+def _writing_process(url: Place, count: int) -> Iterator[Connection]:
     """Run another process that persists events and then sends when each `persist` returned."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_write_now_and_then, args=(path, count, theirs))
+    process = context.Process(target=_write_now_and_then, args=(url, count, theirs))
     process.start()
     try:
         yield ours
@@ -156,14 +157,14 @@ def _writing_process(path: Path, count: int) -> Iterator[Connection]:
         theirs.close()
 
 
-def _write_now_and_then(path: Path, count: int, reply: Connection) -> None:
-    reply.send(asyncio.run(_returns(path, count)))
+def _write_now_and_then(url: Place, count: int, reply: Connection) -> None:
+    reply.send(asyncio.run(_returns(url, count)))
 
 
-async def _returns(path: Path, count: int) -> Sequence[float]:
+async def _returns(url: Place, count: int) -> Sequence[float]:
     """Persist events, and return by the system's monotonic clock when each was durable."""
     returned = []
-    async with Journal.open(path) as journal:
+    async with Journal.open(url) as journal:
         stream = journal.event_stream("order-1", ItemAdded)
         for number in range(count):
             await asyncio.sleep(PAUSE_SECONDS * (10 + number % 7))

@@ -11,12 +11,20 @@ from calliope import EventStream, Journal
 
 Stream = EventStream[ItemAdded]
 Read = Callable[[Stream], Awaitable[object]]
+Place = Path | str
+"""A folder for a journal's file, or the URL of a journal."""
+
 Fill = Callable[[Path, int], Coroutine[Any, Any, None]]
 
 
-async def persist_concurrently(folder: Path, *, callers: int, streams: int, count: int) -> float:
+def url_of(place: Place) -> Place:
+    """Return where the journal is."""
+    return place / "journal.db" if isinstance(place, Path) else place
+
+
+async def persist_concurrently(place: Place, *, callers: int, streams: int, count: int) -> float:
     """Let callers persist, each awaiting its own event before the next; return events a second."""
-    async with Journal.open(folder / "journal.db") as journal:
+    async with Journal.open(url_of(place)) as journal:
         handles = [journal.event_stream(f"order-{number}", ItemAdded) for number in range(streams)]
         events = [item(number) for number in range(-(-count // callers))]
 
@@ -63,7 +71,7 @@ async def fill(path: Path, count: int) -> None:
             await stream.persist([item(number) for number in range(start, min(count, start + 10_000))])
 
 
-async def fill_one_by_one(path: Path, count: int) -> None:
+async def fill_one_by_one(path: Place, count: int) -> None:
     """Make a journal with one stream, each event written by a request of its own."""
     async with Journal.open(path) as journal:
         stream = journal.event_stream("order-1", ItemAdded)
@@ -78,7 +86,7 @@ async def fill_one_by_one(path: Path, count: int) -> None:
                 tasks.create_task(write())
 
 
-async def replay(path: Path, read: Read, count: int) -> float:
+async def replay(path: Place, read: Read, count: int) -> float:
     """Read a stream once; return events a second."""
     async with Journal.open(path) as journal:
         stream = journal.event_stream("order-1", ItemAdded)

@@ -5,7 +5,7 @@ import secrets
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -54,7 +54,8 @@ class OwnServer:
         postmaster = psutil.Process(self._running.get_pid())
         processes = [postmaster, *postmaster.children(recursive=True)]
         for process in processes:
-            process.kill()
+            with suppress(psutil.NoSuchProcess):  # those that are left end when the first is gone
+                process.kill()
         psutil.wait_procs(processes, timeout=30)
 
     def start(self) -> None:

@@ -122,6 +122,12 @@ class PostgresStore:
         """Return the newest snapshot; see `EventStore.load_snapshot`."""
         return await self._read(lambda reader: reader.snapshot(snapshot_id, through))
 
+    async def read_since_snapshot(
+        self, stream_id: str, *, through: int, limit: int
+    ) -> tuple[StoredSnapshot | None, Page]:
+        """Return the newest snapshot and what follows it; see `EventStore.read_since_snapshot`."""
+        return await self._read(lambda reader: reader.since_snapshot(stream_id, through, limit))
+
     async def list_snapshots(self, snapshot_id: str) -> list[StoredSnapshot]:
         """Return snapshots without payloads; see `EventStore.list_snapshots`."""
         return await self._read(lambda reader: reader.snapshots(snapshot_id))

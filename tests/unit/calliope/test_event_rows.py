@@ -9,8 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from calliope.errors import CorruptRecordError
-from calliope.stores.record import NO_ATTRIBUTES, Attributes, StoredRecord, StoredType
-from calliope.stores.run import split
 from calliope.stores.event_rows import (
     ALL_COLUMNS,
     ROW_BYTES_MAX,
@@ -23,6 +21,8 @@ from calliope.stores.event_rows import (
     row_of,
     rows_of,
 )
+from calliope.stores.record import NO_ATTRIBUTES, Attributes, StoredRecord, StoredType
+from calliope.stores.run import split
 
 TYPES = {1: StoredType("item-added", 1), 2: StoredType("item-added", 2), 3: StoredType("paid", 1)}
 

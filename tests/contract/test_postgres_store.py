@@ -8,6 +8,12 @@ from calliope.testing import DurableEventStoreContract
 from tests.postgres import new_schema, server, url_of_schema
 
 
+@pytest.fixture(params=["asyncio", pytest.param("trio", marks=pytest.mark.soak)])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    """Both event loops; a server is slow, so one of them is for soaks."""
+    return str(request.param)
+
+
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
     with server() as url:

@@ -14,8 +14,8 @@ Columns = tuple[list[object], ...]
 
 _TABLE = (
     "(position bigint PRIMARY KEY, stream bigint NOT NULL, sequence_number bigint NOT NULL,"
-    " event_count integer NOT NULL, type integer, types bytea, timestamp bigint NOT NULL, attributes bytea NOT NULL, payload bytea NOT NULL,"
-    " checksum bigint NOT NULL, UNIQUE (stream, sequence_number))"
+    " event_count integer NOT NULL, type integer, types bytea, timestamp bigint NOT NULL, attributes bytea NOT NULL,"
+    " payload bytea NOT NULL, checksum bigint NOT NULL, UNIQUE (stream, sequence_number))"
 )
 _TYPES = ("bigint", "bigint", "bigint", "integer", "integer", "bytea", "bigint", "bytea", "bytea", "bigint")
 _FETCHED_AT_ONCE = 1_024

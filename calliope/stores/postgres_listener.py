@@ -5,8 +5,8 @@ announces itself. A notification says that there is something, the journal says 
 connection was lost is found by one look when it is back, with no gap and no duplicate.
 """
 
+import os
 import select
-import socket
 import threading
 from collections.abc import Callable
 
@@ -39,7 +39,7 @@ class PostgresListener:
         self._own = f"{writer_id} "
         self._look = look
         self._closing = False
-        self._waking, self._woken = socket.socketpair()
+        self._woken, self._waking = os.pipe()
         self._thread = threading.Thread(target=self._work, name="calliope-listener", daemon=True)
 
     def start(self) -> None:
@@ -49,10 +49,10 @@ class PostgresListener:
     def close(self) -> None:
         """Stop listening; return when the thread has ended."""
         self._closing = True
-        self._waking.send(b"\0")
+        os.write(self._waking, b"\0")
         self._thread.join()
-        self._waking.close()
-        self._woken.close()
+        os.close(self._waking)
+        os.close(self._woken)
 
     def _work(self) -> None:
         pauses = iter(RETRY_SECONDS)
@@ -71,10 +71,13 @@ class PostgresListener:
         reader = PostgresReader(connection)
         self._look(reader)
         while not self._closing:
-            ready, _, _ = select.select([connection.fileno(), self._woken.fileno()], [], [], LOOK_SECONDS)
-            if self._woken.fileno() in ready:
-                return
-            heard = [notify.payload for notify in connection.notifies(timeout=0)] if ready else [""]
+            # Some may have come with the answer to a query already, and then there is nothing to wait for.
+            heard = [notify.payload for notify in connection.notifies(timeout=0)]
+            if not heard:
+                ready, _, _ = select.select([connection.fileno(), self._woken], [], [], LOOK_SECONDS)
+                if self._woken in ready:
+                    return
+                heard = [] if ready else ["nothing for long"]
             if not all(payload.startswith(self._own) for payload in heard):
                 self._look(reader)
 

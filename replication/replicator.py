@@ -7,7 +7,6 @@ It knows CRDTs; the store knows bytes; the core of replication knows neither.
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, TypeVar, get_origin, overload
 
@@ -19,13 +18,14 @@ from calliope.flow import Source
 from calliope.flow.clock import LOOP_CLOCK, Clock
 from calliope.limits import STREAM_ID_BYTES_MAX, checked_text
 from calliope.stores.replica_store import ReplicaStore, StoredState
-from crdts import Crdt, VersionVector
+from crdts import Crdt, MalformedOperationError, VersionVector
 from crdts.version_vector import NOTHING_SEEN
 from replication.checkpoints import Checkpoints
 from replication.commit_batch import CommitBatch, encoded_items
 from replication.committing import Committing
 from replication.core.agreement import Agreement, Replicas
 from replication.errors import KeyTypeError, StaleValueError
+from replication.following import Following
 from replication.key_cache import CACHED_BYTES_MAX, CACHED_KEYS_MAX, KeyCache
 from replication.key_names import KeyNames
 from replication.key_snapshots import ExportedStates, KeySnapshots
@@ -37,7 +37,7 @@ from replication.operations_behind import OPERATIONS_BEHIND_BYTES_MAX
 from replication.quarantine import Quarantine
 from replication.single_replica import checked_replicas
 from replication.typed_state import TypedState
-from replication.updates import Update, UpdatesInlet
+from replication.updates import Update
 from replication.version_token import VersionToken
 
 C = TypeVar("C", bound=Crdt)
@@ -91,7 +91,7 @@ class Replicator:
         self._checkpoints = Checkpoints(store, self._keys, agreement, clock, foldable, log_kept_bytes)
         self._keys.relief = self._checkpoints.checkpoint
         self._snapshots = KeySnapshots(store, self._keys, self._checkpoints)
-        self._moved = anyio.Event()
+        self._following = Following(store, self._keys)
 
     # For users.
 
@@ -133,7 +133,7 @@ class Replicator:
             await self._agreement.caught_up(replicas, timeout)
         await self._keys.reach()
         state = await self._keys.state(key)
-        return await self._value_of(key) if state.is_listed else None
+        return await self._following.value(key) if state.is_listed else None
 
     @overload
     async def update(
@@ -199,6 +199,7 @@ class Replicator:
         Updates that are concurrent survive, on all replicas. The key keeps its type.
 
         Raises:
+            MalformedOperationError: nothing of the key can be read here (its type is not known, say).
             QuorumTimeoutError, JournalError: as `update`.
         """
         _check_key(key)
@@ -224,7 +225,7 @@ class Replicator:
         A reader that is slow is told the newest value, and holds up nobody.
         """
         _check_key(key)
-        return Source.from_inlet(lambda: UpdatesInlet(self._keys.watches, key, self._value_of))
+        return Source.from_inlet(lambda: self._following.inlet(key))
 
     async def wait_until(self, key: str, predicate: Callable[[Any], object], timeout: float | None = None) -> Any:
         """Return the value of a key once the predicate is true of it; look at it only when it has changed.
@@ -233,31 +234,20 @@ class Replicator:
 
         Raises:
             TimeoutError: it was not true within `timeout` seconds.
+            JournalClosedError: this replica was closed meanwhile.
             Exception: what the predicate raises.
         """
         _check_key(key)
-        await self._keys.reach()
-        inlet = UpdatesInlet(self._keys.watches, key, self._value_of)
-        try:
-            with _deadline(timeout, f"key {key!r} did not become what was waited for"):
-                while True:
-                    for update in await inlet.pull(1):
-                        if predicate(update.value):
-                            return update.value
-        finally:
-            await inlet.aclose()
+        return await self._following.until(key, predicate, timeout)
 
     async def wait_until_version(self, token: VersionToken, timeout: float | None = None) -> None:
         """Return when this replica shows the update that a token was returned for, here or elsewhere.
 
         Raises:
             TimeoutError: it did not come within `timeout` seconds.
+            JournalClosedError: this replica was closed meanwhile.
         """
-        with _deadline(timeout, f"version {token} did not come"):
-            while self._store.vector[token.log_id] < token.number:
-                moved = self._moved
-                await moved.wait()
-            await self._keys.reach()
+        await self._following.until_version(token, timeout)
 
     def keys(self, prefix: str = "", after: str = "") -> Source[str]:
         """Yield the keys that exist and begin with a prefix, in the order of their code points.
@@ -302,7 +292,7 @@ class Replicator:
         except* JournalClosedError:  # whichever of them noticed it first
             pass
         finally:
-            self._keys.watches.close()
+            self._following.close()
 
     async def use_log(self, log_id: str) -> None:
         """Write in another log from now on; updates that have not been submitted are prepared anew, or fail."""
@@ -333,7 +323,7 @@ class Replicator:
     async def install(self, vector: VersionVector) -> None:
         """Say durably that everything up to a vector is held: its states were merged."""
         await self._store.install_snapshot(vector)
-        self._announce()
+        self._following.announce()
 
     # What they do.
 
@@ -341,19 +331,8 @@ class Replicator:
         tail = self._store.log_tail
         while True:
             await self._keys.reach()
-            self._announce()
+            self._following.announce()
             await tail.wait(self._keys.position)
-
-    def _announce(self) -> None:
-        moved, self._moved = self._moved, anyio.Event()
-        moved.set()
-
-    async def _value_of(self, key: str) -> Crdt | None:
-        state = await self._keys.state(key)
-        typed = state.current
-        if typed is None or not typed.shown.version:
-            return None
-        return handed_out(typed.shown, key)
 
     async def _update_with_value(self, key: str, value: Crdt) -> VersionToken:
         changes = changes_of(value)
@@ -416,10 +395,12 @@ class Replicator:
         return batch
 
     def _prepare_deletion(self, state: KeyState) -> CommitBatch:
+        used = [typed for typed in state.types.values() if typed.is_used]
+        if not used:
+            raise MalformedOperationError(f"nothing of key {state.key!r} can be read here; it was not deleted")
         batch = self._committing.gathering
-        for typed in state.types.values():
-            if typed.is_used:
-                self._add(batch, state, typed, typed.prepare(lambda value: value.clear()))
+        for typed in used:
+            self._add(batch, state, typed, typed.prepare(lambda value: value.clear()))
         return batch
 
     def _add(
@@ -464,12 +445,3 @@ def _check_type(state: KeyState, type_name: str) -> None:
     actual = state.type_name
     if actual is not None and actual != type_name:
         raise KeyTypeError(state.key, type_name, actual)
-
-
-@contextmanager
-def _deadline(timeout: float | None, what: str) -> Any:
-    try:
-        with anyio.fail_after(timeout):
-            yield
-    except TimeoutError:
-        raise TimeoutError(f"{what} within {timeout} seconds") from None

@@ -43,12 +43,13 @@ class UpdatesInlet:
         if self._watch is None:
             self._watch = self._watches.open(self._key)
             value = await self._value_of(self._key)
+            self._watch.caught_up()
             if value is not None:
                 return (Update(self._key, value, None),)
         while True:
             await self._watch.wait()
-            origin = self._watch.origin
             value = await self._value_of(self._key)
+            origin = self._watch.caught_up()
             if value is not None:
                 return (Update(self._key, value, None if origin is None else replica_of(origin)),)
 

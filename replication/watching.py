@@ -33,7 +33,7 @@ class Watch:
         self._wakeup.set()
 
     async def wait(self) -> None:
-        """Return when the key has changed since the last return.
+        """Return when the key has changed since `caught_up` was called last.
 
         Raises:
             JournalClosedError: it will not change any more.
@@ -43,7 +43,11 @@ class Watch:
                 raise JournalClosedError("the replicator was closed while somebody waited for a key to change")
             self._wakeup = anyio.Event()
             await self._wakeup.wait()
+
+    def caught_up(self) -> str | None:
+        """Say that the reader has what there is now; return the log in which the latest change was written."""
         self._changed = False
+        return self.origin
 
 
 class Watches:

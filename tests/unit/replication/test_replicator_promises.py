@@ -1,0 +1,100 @@
+"""What the replicator promises at its edges: at a start, at its end, and about keys that cannot be read here."""
+
+import anyio
+import pytest
+
+from calliope.errors import JournalClosedError
+from calliope.flow.clock import ManualClock
+from calliope.stores.versioned import Item, Versioned, log_entry
+from crdts import GCounter, MalformedOperationError
+from replication.replicator import Replicator
+from replication.single_replica import SingleReplica
+from replication.version_token import VersionToken
+from tests.unit.replication.replicators import FaultyStore, names, new_store, running, written
+
+pytestmark = pytest.mark.anyio
+
+
+async def store_with_counter(value: int) -> FaultyStore:
+    """A store whose log has so many increments that no stored state contains."""
+    store = await new_store()
+    counter = GCounter("b~01")
+    for number in range(1, value + 1):
+        await store.receive([written("visits", counter.increment(), number=number)])
+    return store
+
+
+async def test_updates_begin_with_all_that_is_durable_also_before_the_log_was_followed():
+    store = await store_with_counter(3)
+    replicator = Replicator(store, SingleReplica(store), clock=ManualClock())  # nobody runs it yet
+    with anyio.fail_after(5):
+        update = await replicator.updates("visits").run_first()
+    assert update.value.value == 3
+
+
+class SlowStore(FaultyStore):
+    """A store whose states take until they are let through."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = anyio.Event()
+        self.answers = anyio.Event()
+
+    async def load_state(self, key):
+        self.asked.set()
+        await self.answers.wait()
+        return await super().load_state(key)
+
+
+async def test_a_value_that_changed_while_it_was_read_is_told_of_once():
+    store = SlowStore()
+    await store.use_log("a~01")
+    async with running(store) as a, anyio.create_task_group() as tasks:
+        seen = []
+        tasks.start_soon(a.replicator.updates("visits").run_for_each, lambda update: seen.append(update.value.value))
+        await store.asked.wait()
+        await store.receive([written("visits", GCounter("b~01").increment(7))])
+        await anyio.wait_all_tasks_blocked()
+        store.answers.set()
+        await anyio.wait_all_tasks_blocked()
+        tasks.cancel_scope.cancel()
+    assert seen == [7]
+
+
+async def test_an_error_of_a_predicate_is_not_taken_for_the_time_that_has_passed():
+    def predicate(counter: GCounter) -> bool:
+        raise TimeoutError("the predicate's own")
+
+    async with running() as a:
+        await a.replicator.update("visits", GCounter, lambda counter: counter.increment())
+        with pytest.raises(TimeoutError, match="the predicate's own"):
+            await a.replicator.wait_until("visits", predicate)
+
+
+async def test_who_waits_for_a_version_is_told_when_there_will_be_none():
+    store = await new_store()
+    replicator = Replicator(store, SingleReplica(store), clock=ManualClock())
+    raised = []
+
+    async def wait() -> None:
+        with pytest.raises(JournalClosedError) as closed:
+            await replicator.wait_until_version(VersionToken("b~01", 1))
+        raised.append(closed.value)
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as waiting, anyio.create_task_group() as tasks:
+            tasks.start_soon(replicator.run)
+            waiting.start_soon(wait)
+            await anyio.wait_all_tasks_blocked()
+            tasks.cancel_scope.cancel()
+    assert len(raised) == 1
+
+
+async def test_a_key_that_cannot_be_read_here_is_not_deleted_and_that_is_said():
+    store = await new_store()
+    change = Versioned("cart", "b~01", 1, {}, 1, None, (), {}, (Item("NoSuchType", 1, b"x"),))
+    await store.receive([log_entry("b~01", 1, "operations", [change])])
+    async with running(store) as a:
+        with anyio.fail_after(5), pytest.raises(MalformedOperationError, match="cart"):
+            await a.replicator.delete("cart")
+        assert await names(a) == ["cart"]

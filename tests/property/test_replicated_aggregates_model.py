@@ -6,9 +6,10 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from calliope import Journal
 from calliope.domain import Change, Decider, Rejection, Repository
@@ -143,7 +144,12 @@ class Seats(RuleBasedStateMachine):
         assert len(seats) == len(set(seats))
 
 
+QUICK = settings(max_examples=12, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
 TestSeats = Seats.TestCase
-TestSeats.settings = settings(
-    max_examples=20, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+TestSeats.settings = QUICK
+
+
+@pytest.mark.soak
+def test_seats_at_length() -> None:
+    run_state_machine_as_test(Seats, settings=settings(QUICK, max_examples=300, stateful_step_count=50))

@@ -123,6 +123,30 @@ async def test_a_late_payment_is_recorded_and_given_back(client, shop):
     assert await shop.events_of("shipping", order) == []
 
 
+async def test_a_payment_and_the_deadline_at_one_moment_come_to_one_end(client, shop):
+    orders = [await invoiced(client, shop) for _ in range(10)]
+    async with anyio.create_task_group() as tasks:
+        for order in orders[:5]:
+            tasks.start_soon(pay, client, order)
+        tasks.start_soon(shop.time.let_pass, PAY_WITHIN)
+        for order in orders[5:]:
+            tasks.start_soon(pay, client, order)
+    for order in orders:
+        if await shop.events_of("invoicing", order) == ["shop.invoice-created", "shop.invoice-paid"]:
+            await shop.happened("shipping", order, ShipmentCreated)
+            await shop.happened("sales", order, ReservationClosed)
+            continue
+        assert await shop.events_of("invoicing", order) == [
+            "shop.invoice-created",
+            "shop.invoice-cancelled",
+            "shop.late-payment-received",
+            "shop.payment-refunded",
+        ]
+        await shop.happened("headquarters", order, OrderCancelled)
+        await shop.happened("sales", order, ReservationCancelled)
+        assert await shop.events_of("shipping", order) == []
+
+
 async def test_the_customer_may_withdraw_until_it_is_paid(client, shop):
     order = await invoiced(client, shop)
     assert (await client.send("headquarters", order, "withdraw-order")).status == 200

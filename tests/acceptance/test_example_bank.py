@@ -217,7 +217,7 @@ async def stopped_at(position: int) -> bool:
         return reached
 
 
-def test_stopped_at_any_event_money_is_neither_lost_nor_doubled() -> None:
+def test_stopped_in_the_middle_money_is_neither_lost_nor_doubled() -> None:
     position = 13  # where everything is sent and nothing received
     while anyio.run(stopped_at, position):
         position += 2

@@ -6,11 +6,32 @@ from typing import Any
 
 import pytest
 
-from calliope import Journal
-from calliope.domain import Change, ConflictError, Repository, all_stand, first_stands
+from calliope import Journal, RecordedEvent
+from calliope.domain import (
+    Change,
+    ConflictError,
+    Effect,
+    Process,
+    ProcessManager,
+    Repository,
+    Send,
+    all_stand,
+    first_stands,
+)
+from calliope.domain.process_events import CommandDelivered
 from calliope.domain.replicated_history import CHANGES_MAX
 from tests.unit.calliope.replicas import exchange, opened_journals, send
-from tests.unit.domain.accounts import ACCOUNT, Account, AccountEvent, Deposit, Open, Overdraft, Withdraw, Withdrawn
+from tests.unit.domain.accounts import (
+    ACCOUNT,
+    Account,
+    AccountEvent,
+    Deposit,
+    Open,
+    Opened,
+    Overdraft,
+    Withdraw,
+    Withdrawn,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -47,6 +68,10 @@ async def with_balance(journals: Sequence[Journal], balance: int, policy: Any = 
 
 async def states_of(*repositories: Accounts) -> list[Account]:
     return [(await repository.load("account-1")).state for repository in repositories]
+
+
+async def versions_of(*repositories: Accounts) -> list[int]:
+    return [(await repository.load("account-1")).version for repository in repositories]
 
 
 async def test_what_one_replica_decided_the_other_decides_upon(journals: list[Journal]):
@@ -177,3 +202,26 @@ async def test_arguments_that_do_not_go_together_are_refused(memory_journal: Jou
         Repository(memory_journal, ACCOUNT, AccountEvent, conflict_policy=first_stands)
     with pytest.raises(ValueError, match="~"):
         accounts(memory_journal, "berlin~1")
+
+
+async def test_a_process_that_runs_on_every_replica_does_everything_once(journals: list[Journal]):
+    def correlate(record: RecordedEvent[Opened]) -> str:
+        return record.data.owner
+
+    def react(state: str, opened: Opened) -> Effect:
+        return Send(Deposit(5), to="account-1")
+
+    welcome = Process[str, Opened]("", correlate, react, lambda state, opened: opened.owner)
+    both = berlin, _ = accounts(journals[0], "berlin"), accounts(journals[1], "lisbon")
+    await berlin.execute("account-1", Open("Ada"))
+    await exchange(*journals)
+    for journal, repository in zip(journals, both, strict=True):
+        manager = ProcessManager(
+            journal, "welcome", welcome, events=Opened, commands=Deposit, deliver=repository.execute
+        )
+        async with manager.running():
+            await journal.live_records(types=CommandDelivered, event_type=CommandDelivered).run_first()
+    assert await versions_of(*both) == [2, 2], "each has done it, neither knows of the other"
+    await exchange(*journals)
+    assert await states_of(*both) == [Account("Ada", 5)] * 2
+    assert await versions_of(*both) == [3, 3]

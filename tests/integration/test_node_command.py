@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -35,7 +36,8 @@ class Service:
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self.process = process
         assert process.stdout is not None
-        line = process.stdout.readline()
+        ready, _, _ = select.select([process.stdout], [], [], PATIENCE_SECONDS)
+        line = process.stdout.readline() if ready else "it did not say that it is ready\n"
         found = READY.fullmatch(line)
         if found is None:
             process.kill()
@@ -102,8 +104,8 @@ async def test_two_nodes_are_driven_over_http_ended_killed_and_started_again(mac
     common = ["--secret-file", "secret", "--cluster", "shop", "--http", "127.0.0.1:0"]
     started = machine.begin("node", "--data", "b.db", "--replica-id", "berlin", "--listen", "127.0.0.1:0", *common)
     berlin = Service(started)
-    lisbon_again = ["node", "--data", "lisbon.db", "--listen", "127.0.0.1:0", "--peer", berlin.address, *common]
-    lisbon = Service(machine.begin(*lisbon_again))
+    to_berlin = ["node", "--data", "lisbon.db", "--listen", "127.0.0.1:0", *common, "--peer"]
+    lisbon = Service(machine.begin(*to_berlin, berlin.address))
     assert (berlin.replica_id, lisbon.replica_id[:7]) == ("berlin", "lisbon-")
 
     timeout = aiohttp.ClientTimeout(total=PATIENCE_SECONDS)
@@ -125,11 +127,9 @@ async def test_two_nodes_are_driven_over_http_ended_killed_and_started_again(mac
         await asked(session.post(f"{berlin.url}/keys/visits", json={**increment, "replicas": 1}))
 
         berlin.end(signal.SIGKILL)
-        held = [*common, "--peer", "127.0.0.1:1"]
-        berlin_again = ["node", "--data", "b.db", "--listen", berlin.address, *held]
-        berlin = Service(machine.begin(*berlin_again))
+        berlin = Service(machine.begin("node", "--data", "b.db", "--listen", "127.0.0.1:0", *common))
         assert berlin.replica_id == "berlin", "a file knows whose it is"
-        lisbon = Service(machine.begin(*lisbon_again))
+        lisbon = Service(machine.begin(*to_berlin, berlin.address))
         for service in (berlin, lisbon):
             assert (await asked(session.get(f"{service.url}/keys/visits?replicas=2&timeout=60")))["value"] == 10
             assert (await asked(session.get(f"{service.url}/keys/cart")))["value"] == ["milk"]

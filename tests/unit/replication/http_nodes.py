@@ -9,6 +9,8 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from calliope import EventStore, Journal, StreamSummary
 from calliope.stores.memory import MemoryStore
+from calliope.stores.protocol import Page
+from calliope.stores.record import Selection
 from replication.http_api.server import application
 from replication.node import Node
 from replication.transports.memory import MemoryNetwork
@@ -27,7 +29,7 @@ class Api:
         self.client = client
 
     def fail(self, error: Exception) -> None:
-        """Let streams fail to be listed from now on."""
+        """Let streams fail to be listed, and events to be read, from now on."""
         store = self.node.journal.store
         assert isinstance(store, FailingStore)
         store.error = error
@@ -58,7 +60,7 @@ async def _content(response: ClientResponse, status: int) -> Any:
 
 
 class FailingStore(MemoryStore):
-    """A store in memory that fails to list streams, if it is told so.
+    """A store in memory that fails to list streams and to read events, if it is told so.
 
     Attributes:
         error: raised instead.
@@ -72,6 +74,11 @@ class FailingStore(MemoryStore):
         if self.error is not None:
             raise self.error
         return await super().streams(prefix=prefix, after=after, limit=limit)
+
+    async def read_all(self, selection: Selection, *, after: int, limit: int) -> Page:
+        if self.error is not None:
+            raise self.error
+        return await super().read_all(selection, after=after, limit=limit)
 
 
 async def _opened() -> EventStore:

@@ -7,7 +7,7 @@ import anyio
 import pytest
 from aiohttp import ClientError
 
-from calliope import UntypedEvent
+from calliope import CorruptRecordError, UntypedEvent
 from replication.http_api import feeds
 from replication.http_api.feeds import FEEDS
 from tests.unit.replication.http_nodes import api
@@ -120,6 +120,19 @@ async def test_feeds_are_bounded_in_number(monkeypatch):
     async with api() as berlin, feed(berlin, "/feed"):
         assert "1 feeds" in (await berlin.get("/feed", 503))["error"]
         await berlin.get("/health")
+
+
+async def test_damage_ends_a_feed_and_is_told():
+    async with api() as berlin:
+        await say(berlin, "1")
+        berlin.fail(CorruptRecordError(1, "its checksum differs"))
+        async with feed(berlin, "/feed") as response:
+            assert "checksum" in (await next_element(response))["error"]
+            assert await response.content.read() == b""
+        async with feed(berlin, "/feed", Accept="text/event-stream") as response:
+            assert await next_line(response) == ":"
+            assert await next_line(response) == "event: error"
+            assert "checksum" in await next_line(response)
 
 
 async def test_feeds_end_with_the_server():

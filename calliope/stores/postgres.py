@@ -23,9 +23,10 @@ from calliope.stores.postgres_listener import PostgresListener
 from calliope.stores.postgres_reader import Connection, PostgresReader
 from calliope.stores.postgres_schema import create_or_check
 from calliope.stores.postgres_writer import FOREIGN_RECORDS_MAX, Advance, PostgresWriter, Request
-from calliope.stores.protocol import AppendRequest, Page, StoredSnapshot, StreamSummary
-from calliope.stores.record import Selection, StoredRecord, StreamKind
-from calliope.stores.snapshot_checksum import snapshot_checksum
+from calliope.stores.protocol import AppendRequest, StoredSnapshot
+from calliope.stores.reader_backed import ReaderBacked
+from calliope.stores.record import StoredRecord
+from calliope.stores.snapshot_rows import snapshot_row
 from calliope.stores.tail import Tail
 
 IDLE_SECONDS = 3_600.0
@@ -44,7 +45,7 @@ _DELETE_SNAPSHOTS = (
 )
 
 
-class PostgresStore:
+class PostgresStore(ReaderBacked[PostgresReader]):
     """Keeps records in a PostgreSQL database. Open it with `PostgresStore.open`.
 
     Attributes:
@@ -90,47 +91,10 @@ class PostgresStore:
         self._check_usable()
         return self._lane.submit(request)  # type: ignore[return-value] # an append's reply
 
-    async def read_stream(self, stream_id: str, *, after: int, limit: int, kind: StreamKind | None = None) -> Page:
-        """Return records of one stream; see `EventStore.read_stream`."""
-        return await self._read(lambda reader: reader.stream_page(stream_id, after, limit, kind))
-
-    async def read_all(self, selection: Selection, *, after: int, limit: int) -> Page:
-        """Return records of all streams; see `EventStore.read_all`."""
-        return await self._read(lambda reader: reader.all_page(selection, after, limit))
-
-    async def stream(self, stream_id: str, *, kind: StreamKind | None = None) -> StreamSummary | None:
-        """Return one stream's summary; see `EventStore.stream`."""
-        return await self._read(lambda reader: reader.stream(stream_id, kind))
-
-    async def streams(self, *, prefix: str, after: str, limit: int) -> list[StreamSummary]:
-        """Return summaries of streams; see `EventStore.streams`."""
-        return await self._read(lambda reader: reader.streams(prefix, after, limit))
-
     async def save_snapshot(self, snapshot: StoredSnapshot) -> None:
         """Keep a snapshot durably; see `EventStore.save_snapshot`."""
-        row = (
-            snapshot.snapshot_id,
-            snapshot.sequence_number,
-            *snapshot.type,
-            snapshot.timestamp,
-            snapshot.payload,
-            snapshot_checksum(snapshot),
-        )
+        row = snapshot_row(snapshot)
         await self._write(lambda connection: connection.execute(_SAVE_SNAPSHOT, row))
-
-    async def load_snapshot(self, snapshot_id: str, *, through: int) -> StoredSnapshot | None:
-        """Return the newest snapshot; see `EventStore.load_snapshot`."""
-        return await self._read(lambda reader: reader.snapshot(snapshot_id, through))
-
-    async def read_since_snapshot(
-        self, stream_id: str, *, through: int, limit: int
-    ) -> tuple[StoredSnapshot | None, Page]:
-        """Return the newest snapshot and what follows it; see `EventStore.read_since_snapshot`."""
-        return await self._read(lambda reader: reader.since_snapshot(stream_id, through, limit))
-
-    async def list_snapshots(self, snapshot_id: str) -> list[StoredSnapshot]:
-        """Return snapshots without payloads; see `EventStore.list_snapshots`."""
-        return await self._read(lambda reader: reader.snapshots(snapshot_id))
 
     async def delete_snapshots(self, snapshot_id: str, *, keep: int) -> int:
         """Delete older snapshots; see `EventStore.delete_snapshots`."""

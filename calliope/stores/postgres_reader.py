@@ -16,7 +16,7 @@ from calliope.stores.protocol import Page, StoredSnapshot, StreamKind, StreamSum
 from calliope.stores.record import Selection, StoredRecord, StoredType
 from calliope.stores.row_pages import PAGE_PAYLOAD_BYTES_MAX, SCAN_POSITIONS_MAX, Gathered, cut, whole
 from calliope.stores.run import RecordRun
-from calliope.stores.snapshot_checksum import snapshot_checksum
+from calliope.stores.snapshot_rows import snapshot_checksum
 
 Connection = psycopg.Connection[tuple[object, ...]]
 

@@ -9,7 +9,7 @@ from calliope.errors import CorruptRecordError
 from calliope.stores.event_rows import COLUMNS, Row, RowReader
 from calliope.stores.protocol import StoredSnapshot
 from calliope.stores.record import StoredRecord, StoredType
-from calliope.stores.snapshot_checksum import snapshot_checksum
+from calliope.stores.snapshot_rows import snapshot_checksum
 from calliope.verification.damage import Damage, span
 
 ROW_READERS_MAX = 4_096

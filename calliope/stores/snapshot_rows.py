@@ -1,8 +1,20 @@
-"""What ties a stored snapshot to what is served of it."""
+"""Rows of the snapshot table: a state with what ties it to all that is served of it."""
 
 from zlib import crc32
 
 from calliope.stores.protocol import StoredSnapshot
+
+
+def snapshot_row(snapshot: StoredSnapshot) -> tuple[object, ...]:
+    """Return the row that keeps a snapshot."""
+    return (
+        snapshot.snapshot_id,
+        snapshot.sequence_number,
+        *snapshot.type,
+        snapshot.timestamp,
+        snapshot.payload,
+        snapshot_checksum(snapshot),
+    )
 
 
 def snapshot_checksum(snapshot: StoredSnapshot) -> int:

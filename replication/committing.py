@@ -10,9 +10,11 @@ they: they have been prepared on what did not come to be.
 Invariant: at most one batch is with the store. So what is prepared is written in its order, or not at all.
 """
 
+import logging
+
 import anyio
 
-from calliope.errors import JournalClosedError, StorageError
+from calliope.errors import JournalClosedError, JournalError, StorageError
 from calliope.event_stream import MicrosecondClock
 from calliope.stores.replica_store import ReplicaStore
 from replication.commit_batch import CommitBatch
@@ -22,6 +24,8 @@ from replication.version_token import VersionToken
 
 GATHERED_BYTES_MAX = 8 * 1024 * 1024
 """About how many bytes of updates gather for the next commit; further callers wait for room."""
+
+_log = logging.getLogger(__name__)
 
 
 class Committing:
@@ -90,6 +94,10 @@ class Committing:
             return
         try:
             await self._keys.reach()
+        except JournalClosedError:
+            raise
+        except JournalError as error:  # it is durable; who asks for the key is told that it cannot be shown
+            _log.warning("what was written cannot be shown yet: %s", error)
         finally:
             batch.succeed(VersionToken(log_id, number))
 

@@ -7,6 +7,7 @@ Invariant: what a key shows is durable: it comes from the log tail, from pages o
 Invariant: a key's stored state and the operations behind it contain everything in the log through `position`.
 """
 
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from time import perf_counter
 
@@ -14,6 +15,7 @@ import anyio
 import msgspec
 from anyio.lowlevel import checkpoint
 
+from calliope.errors import JournalClosedError, JournalError
 from calliope.limits import STREAM_ID_BYTES_MAX, checked_text
 from calliope.stores.replica_store import ReplicaStore, StoredState
 from calliope.stores.versioned import LogEntry, Versioned
@@ -32,6 +34,8 @@ PAGE_BYTES = 1024 * 1024
 
 SLICE_SECONDS = 0.005
 """How long the log is followed before other tasks get their turn."""
+
+_log = logging.getLogger(__name__)
 
 
 class KeySpace:
@@ -117,8 +121,13 @@ class KeySpace:
         return await self._loaded(key) if found is None else found
 
     async def scan(self) -> None:
-        """Find out which keys have stored states; until it is known, those of new keys are looked for."""
-        await self._stored_keys.scan(self.store)
+        """Find out which keys have stored states; unless it is known, those of new keys are looked for."""
+        try:
+            await self._stored_keys.scan(self.store)
+        except JournalClosedError:
+            raise
+        except JournalError as error:
+            _log.warning("the names of the keys cannot be read, so each key is looked for: %s", error)
 
     async def save(self, states: Sequence[StoredState], position: int | None = None) -> None:
         """Replace stored states, and raise the checkpoint to a log position; who does so holds a lock.

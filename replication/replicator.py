@@ -6,16 +6,19 @@
 It knows CRDTs; the store knows bytes; the core of replication knows neither.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from random import random
 from typing import Any, TypeVar, get_origin, overload
 
 import anyio
 
-from calliope.errors import JournalClosedError
+from calliope.errors import JournalClosedError, JournalError
 from calliope.event_stream import MicrosecondClock, system_clock
 from calliope.flow import Source
 from calliope.flow.clock import LOOP_CLOCK, Clock
+from calliope.flow.retrying import Backoff
 from calliope.limits import STREAM_ID_BYTES_MAX, checked_text
 from calliope.stores.replica_store import ReplicaStore, StoredState
 from crdts import Crdt, MalformedOperationError, VersionVector
@@ -39,6 +42,11 @@ from replication.single_replica import checked_replicas
 from replication.typed_state import TypedState
 from replication.updates import Update
 from replication.version_token import VersionToken
+
+FOLLOWING_AGAIN = Backoff(first_seconds=0.5, longest_seconds=10.0, jitter=0.5)
+"""Pauses after the log could not be followed: the disk is full, say."""
+
+_log = logging.getLogger(__name__)
 
 C = TypeVar("C", bound=Crdt)
 
@@ -84,6 +92,7 @@ class Replicator:
     ) -> None:
         self._store = store
         self._agreement = agreement
+        self._clock = clock
         cache = KeyCache(cached_keys_max, cached_bytes_max)
         self._quarantine = Quarantine(clock.now)
         self._keys = KeySpace(store, cache, self._quarantine, behind_bytes_max)
@@ -329,8 +338,18 @@ class Replicator:
 
     async def _follow(self) -> None:
         tail = self._store.log_tail
+        failures = 0
         while True:
-            await self._keys.reach()
+            try:
+                await self._keys.reach()
+                failures = 0
+            except JournalClosedError:
+                raise
+            except JournalError as error:  # others are told when they ask; nobody is served what is not there
+                failures += 1
+                _log.warning("the log cannot be followed, and will be tried again: %s", error)
+                await self._clock.sleep(FOLLOWING_AGAIN.pause_seconds(failures, random()))
+                continue
             self._following.announce()
             await tail.wait(self._keys.position)
 

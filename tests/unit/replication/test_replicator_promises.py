@@ -3,14 +3,14 @@
 import anyio
 import pytest
 
-from calliope.errors import JournalClosedError
+from calliope.errors import CorruptJournalError, JournalClosedError, StorageFullError
 from calliope.flow.clock import ManualClock
 from calliope.stores.versioned import Item, Versioned, log_entry
 from crdts import GCounter, MalformedOperationError
 from replication.replicator import Replicator
 from replication.single_replica import SingleReplica
 from replication.version_token import VersionToken
-from tests.unit.replication.replicators import FaultyStore, names, new_store, running, written
+from tests.unit.replication.replicators import FaultyStore, Running, names, new_store, running, written
 
 pytestmark = pytest.mark.anyio
 
@@ -30,6 +30,65 @@ async def test_updates_begin_with_all_that_is_durable_also_before_the_log_was_fo
     with anyio.fail_after(5):
         update = await replicator.updates("visits").run_first()
     assert update.value.value == 3
+
+
+class FullStore(FaultyStore):
+    """A store that has room for entries, and none for states while it is full; its states may be damaged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_full = False
+        self.is_damaged = False
+
+    async def save_states(self, states, *, checkpoint=None):
+        if self.is_full:
+            raise StorageFullError("no room")
+        await super().save_states(states, checkpoint=checkpoint)
+
+    async def states(self, **options):
+        if self.is_damaged:
+            raise CorruptJournalError("a page is damaged")
+        return await super().states(**options)
+
+
+async def increment(replica: Running, key: str) -> None:
+    await replica.replicator.update(key, GCounter, lambda counter: counter.increment())
+
+
+async def increment_for_ever(replica: Running, counted: list[str]) -> None:
+    while True:
+        await increment(replica, f"key {len(counted)}")
+        counted.append(f"key {len(counted)}")
+
+
+async def test_a_full_disk_stops_updates_before_memory_is_full_and_they_go_on_when_there_is_room(caplog):
+    store = FullStore()
+    await store.use_log("a~01")
+    store.is_full = True
+    async with running(store, behind_bytes_max=500) as a:
+        counted: list[str] = []
+        with pytest.raises(StorageFullError, match="no room"):
+            await increment_for_ever(a, counted)
+        assert 0 < len(counted) < 50
+        store.is_full = False
+        await increment(a, "more")
+        assert (await a.replicator.get("more", GCounter)).value == 1
+        assert (await a.replicator.get(counted[0], GCounter)).value == 1
+        assert len(await names(a)) == len(counted) + 1
+    assert any("no room" in record.getMessage() for record in caplog.records)
+
+
+async def test_names_of_keys_that_cannot_be_read_are_reported_and_the_keys_still_served(caplog):
+    store = FullStore()
+    await store.use_log("a~01")
+    store.is_damaged = True
+    async with running(store) as a:
+        await anyio.wait_all_tasks_blocked()
+        await increment(a, "visits")
+        assert (await a.replicator.get("visits", GCounter)).value == 1
+        with pytest.raises(CorruptJournalError):
+            await names(a)
+    assert any("a page is damaged" in record.getMessage() for record in caplog.records)
 
 
 class SlowStore(FaultyStore):

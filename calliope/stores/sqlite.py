@@ -108,7 +108,7 @@ class SqliteStore(ReaderBacked[SqliteReader]):
             CorruptJournalError: the journal holds less than was acknowledged, or its first pages are damaged.
         """
         durable = durability == "full"
-        storage, mark, held = await anyio.to_thread.run_sync(partial(opened, path, vfs, durable=durable))
+        path, storage, mark, held = await anyio.to_thread.run_sync(partial(opened, path, vfs, durable=durable))
         writer = SqliteWriter(storage, mark if durable else None, held)
         return cls(path, writer, SqliteReaders(partial(connected, path, vfs)))
 

@@ -196,7 +196,7 @@ def transaction(connection: apsw.Connection, mode: str = "IMMEDIATE") -> Iterato
 
 
 def _header(path: Path) -> bytes:
-    file = apsw.VFSFile("", str(path), [apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_MAIN_DB, 0])
+    file = apsw.VFSFile("", os.path.realpath(path), [apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_MAIN_DB, 0])
     try:
         return file.xRead(min(_HEADER_BYTES, file.xFileSize()), 0)
     finally:

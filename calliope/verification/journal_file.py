@@ -15,6 +15,7 @@ What is checked, and what it finds:
 The mark is read first: the journal may grow meanwhile, and must hold at least what the mark said.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -76,6 +77,7 @@ def verify_journal(path: Path) -> Verification:
         JournalFormatError: it is no journal, or of a newer format.
         OSError: a file cannot be read, or there is no room for a copy of the write-ahead log.
     """
+    path = Path(os.path.realpath(path))  # what stands beside it stands beside its real name
     for _ in range(ATTEMPTS_MAX - 1):
         verification, changed = _walked(path)
         if verification.is_whole or not changed:

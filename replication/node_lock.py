@@ -28,7 +28,8 @@ def held(journal: Path | None) -> Iterator[None]:
     if journal is None or fcntl is None:
         yield
         return
-    path = journal.with_name(f"{journal.name}-node")
+    real = Path(os.path.realpath(journal))  # under whatever name it was given
+    path = real.with_name(f"{real.name}-node")
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         try:

@@ -77,7 +77,8 @@ def verify_journal(path: Path) -> Verification:
         JournalFormatError: it is no journal, or of a newer format.
         OSError: a file cannot be read, or there is no room for a copy of the write-ahead log.
     """
-    path = Path(os.path.realpath(path))  # what stands beside it stands beside its real name
+    if path.is_symlink():
+        path = Path(os.path.realpath(path))  # what stands beside it stands beside its real name
     for _ in range(ATTEMPTS_MAX - 1):
         verification, changed = _walked(path)
         if verification.is_whole or not changed:

@@ -39,6 +39,14 @@ async def test_one_node_holds_a_file(tmp_path):
                 pass
 
 
+async def test_a_file_is_held_under_all_of_its_names(tmp_path):
+    (tmp_path / "link.db").symlink_to(tmp_path / "a.db")
+    async with Node.open(tmp_path / "a.db", replica_id="a"):
+        with pytest.raises(JournalBusyError, match="another node runs on"):
+            async with Node.open(tmp_path / "link.db", replica_id="b"):
+                pass
+
+
 async def test_what_is_no_journal_is_one_error_and_is_left_as_it_is(tmp_path):
     (tmp_path / "a.db").write_text("notes, and no journal")
     with pytest.raises(JournalFormatError):

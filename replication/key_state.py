@@ -22,7 +22,7 @@ from calliope.stores.replica_store import StoredState
 from calliope.stores.versioned import Versioned
 from crdts import Crdt, CrdtError, Dot, MalformedOperationError, Operation, VersionVector
 from crdts.crdt_type import crdt_type
-from replication.errors import MalformedStateError
+from replication.errors import KeyTypeError, MalformedStateError
 from replication.key_record import DELETED, KeyRecord, TypeRecord, decode_record, encode_record
 from replication.typed_state import TypedState
 
@@ -99,6 +99,16 @@ class KeyState:
     def is_promised(self) -> bool:
         """Whether operations are under way."""
         return any(typed.underway for typed in self.types.values())
+
+    def check_type(self, type_name: str) -> None:
+        """Check that the key has a type, or none yet.
+
+        Raises:
+            KeyTypeError: it has another.
+        """
+        actual = self.type_name
+        if actual is not None and actual != type_name:
+            raise KeyTypeError(self.key, type_name, actual)
 
     def typed(self, type_name: str) -> TypedState:
         """Return the state of a type, an empty one if there was none.

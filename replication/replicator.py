@@ -21,26 +21,24 @@ from calliope.flow.clock import LOOP_CLOCK, Clock
 from calliope.flow.retrying import Backoff
 from calliope.limits import STREAM_ID_BYTES_MAX, checked_text
 from calliope.stores.replica_store import ReplicaStore, StoredState
-from crdts import Crdt, MalformedOperationError, VersionVector
+from crdts import Crdt, VersionVector
 from crdts.version_vector import NOTHING_SEEN
 from replication.checkpoints import Checkpoints
-from replication.commit_batch import CommitBatch, encoded_items
 from replication.committing import Committing
 from replication.core.agreement import Agreement, Replicas
-from replication.errors import KeyTypeError, StaleValueError
 from replication.following import Following
 from replication.key_cache import CACHED_BYTES_MAX, CACHED_KEYS_MAX, KeyCache
 from replication.key_names import KeyNames
 from replication.key_snapshots import ExportedStates, KeySnapshots
 from replication.key_space import KeySpace
-from replication.key_state import KeyState, known_type
-from replication.local_changes import LocalChanges, changes_of, handed_out
+from replication.key_state import known_type
+from replication.local_changes import handed_out
 from replication.log_stretches import LOG_KEPT_BYTES
 from replication.operations_behind import OPERATIONS_BEHIND_BYTES_MAX
 from replication.quarantine import Quarantine
 from replication.single_replica import checked_replicas
-from replication.typed_state import TypedState
 from replication.updates import Update
+from replication.updating import Updating
 from replication.version_token import VersionToken
 
 FOLLOWING_AGAIN = Backoff(first_seconds=0.5, longest_seconds=10.0, jitter=0.5)
@@ -100,6 +98,7 @@ class Replicator:
         self._checkpoints = Checkpoints(store, self._keys, agreement, clock, foldable, log_kept_bytes)
         self._keys.relief = self._checkpoints.checkpoint
         self._snapshots = KeySnapshots(store, self._keys, self._checkpoints)
+        self._updating = Updating(store, self._keys, self._committing)
         self._following = Following(store, self._keys)
 
     # For users.
@@ -125,7 +124,7 @@ class Replicator:
             await self._agreement.caught_up(replicas, timeout)
         await self._keys.reach()
         state = await self._keys.state(key)
-        _check_type(state, name)
+        state.check_type(name)
         typed = state.types.get(name)
         shown: Any = typed.shown if typed is not None else known_type(name)(self._keys.log_id)
         value: C = handed_out(shown, key)
@@ -197,9 +196,9 @@ class Replicator:
         _check_key(key)
         checked_replicas(replicas)
         if isinstance(change, Crdt):
-            token = await self._update_with_value(key, change)
+            token = await self._updating.with_value(key, change)
         else:
-            token = await self._update_with_function(key, _type_name(change), function)
+            token = await self._updating.with_function(key, _type_name(change), function)
         return await self._acknowledged(token, replicas, timeout)
 
     async def delete(self, key: str, *, replicas: Replicas = 1, timeout: float = 5.0) -> VersionToken:
@@ -213,20 +212,7 @@ class Replicator:
         """
         _check_key(key)
         checked_replicas(replicas)
-        await self._keys.reach()
-        while True:
-            await self._committing.room()
-            state = await self._keys.state(key)
-            if not (state.is_listed or state.is_promised):
-                token = VersionToken(self._keys.log_id, self._store.vector[self._keys.log_id])
-                break
-            batch = self._prepare_deletion(state)
-            try:
-                token = await batch.outcome()
-                break
-            except StaleValueError:
-                continue
-        return await self._acknowledged(token, replicas, timeout)
+        return await self._acknowledged(await self._updating.delete(key), replicas, timeout)
 
     def updates(self, key: str) -> Source[Update[Any]]:
         """Yield the value of a key, at once if there is one, and its newest value after changes, for ever.
@@ -353,95 +339,6 @@ class Replicator:
             self._following.announce()
             await tail.wait(self._keys.position)
 
-    async def _update_with_value(self, key: str, value: Crdt) -> VersionToken:
-        changes = changes_of(value)
-        if changes.key != key:
-            raise ValueError(f"this value was handed out for key {changes.key!r}, not for {key!r}")
-        await self._committing.room()
-        await self._keys.reach()
-        state = await self._keys.state(key)
-        self._check_current(changes)
-        _check_type(state, value.type_name)
-        batch = self._submit(state, value, changes)
-        try:
-            return await batch.outcome()
-        except StaleValueError as error:
-            raise StaleValueError(key, error.reason) from None
-
-    def _check_current(self, changes: LocalChanges) -> None:
-        if changes.lost:
-            raise StaleValueError(changes.key, changes.lost)
-        if changes.log_id != self._keys.log_id:
-            raise StaleValueError(changes.key, "the replica writes in another log now")
-
-    def _submit(self, state: KeyState, value: Crdt, changes: LocalChanges) -> CommitBatch:
-        typed = state.typed(value.type_name)
-        batch = self._committing.gathering
-        operations = changes.take()
-        try:
-            adopted = typed.adopt(operations, NOTHING_SEEN)
-            if adopted:
-                self._add(batch, state, typed, adopted, lambda: changes.give_back(value, operations, typed.shown))
-        except BaseException:
-            changes.operations = operations
-            raise
-        value.reload(typed.promised)
-        return batch if adopted else self._nothing_to_do()
-
-    async def _update_with_function(
-        self, key: str, type_name: str, function: Callable[[Any], object] | None
-    ) -> VersionToken:
-        if not callable(function):
-            raise TypeError(f"update takes a type and a function that changes the value, not {function!r:.100}")
-        while True:
-            await self._committing.room()
-            await self._keys.reach()
-            state = await self._keys.state(key)
-            _check_type(state, type_name)
-            batch = self._prepare(state, type_name, function)
-            try:
-                return await batch.outcome()
-            except StaleValueError:
-                continue  # the replica has moved to another log
-
-    def _prepare(self, state: KeyState, type_name: str, function: Callable[[Any], object]) -> CommitBatch:
-        typed = state.typed(type_name)
-        batch = self._committing.gathering
-        operations = typed.prepare(function)
-        if not operations:
-            return self._nothing_to_do()
-        self._add(batch, state, typed, operations)
-        return batch
-
-    def _prepare_deletion(self, state: KeyState) -> CommitBatch:
-        used = [typed for typed in state.types.values() if typed.is_used]
-        if not used:
-            raise MalformedOperationError(f"nothing of key {state.key!r} can be read here; it was not deleted")
-        batch = self._committing.gathering
-        for typed in used:
-            self._add(batch, state, typed, typed.prepare(lambda value: value.clear()))
-        return batch
-
-    def _add(
-        self,
-        batch: CommitBatch,
-        state: KeyState,
-        typed: TypedState,
-        operations: list[Any],
-        on_failure: Callable[[], None] | None = None,
-    ) -> None:
-        try:
-            items = encoded_items(operations)
-        except BaseException:
-            typed.take_back_last(len(operations))
-            raise
-        batch.add(state.key, operations, items, on_failure)
-
-    def _nothing_to_do(self) -> CommitBatch:
-        batch = CommitBatch(self._keys.log_id)
-        batch.succeed(VersionToken(self._keys.log_id, self._store.vector[self._keys.log_id]))
-        return batch
-
     async def _acknowledged(self, token: VersionToken, replicas: Replicas, timeout: float) -> VersionToken:
         if replicas != 1:
             await self._agreement.acknowledged(token.log_id, token.number, replicas, timeout)
@@ -458,9 +355,3 @@ def _type_name(crdt_type: Any) -> str:
     if not (isinstance(found, type) and issubclass(found, Crdt)) or known_type(found.type_name) is not found:
         raise TypeError(f"the type of a key must be a CRDT class, such as ORSet, not {crdt_type!r:.100}")
     return found.type_name
-
-
-def _check_type(state: KeyState, type_name: str) -> None:
-    actual = state.type_name
-    if actual is not None and actual != type_name:
-        raise KeyTypeError(state.key, type_name, actual)

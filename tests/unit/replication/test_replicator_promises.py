@@ -157,3 +157,15 @@ async def test_a_key_that_cannot_be_read_here_is_not_deleted_and_that_is_said():
         with anyio.fail_after(5), pytest.raises(MalformedOperationError, match="cart"):
             await a.replicator.delete("cart")
         assert await names(a) == ["cart"]
+
+
+async def test_a_value_to_which_nothing_was_done_shows_nothing_that_may_still_fail():
+    async with running() as a, anyio.create_task_group() as tasks:
+        value = await a.replicator.get("visits", GCounter)
+        a.store.gate = anyio.Event()
+        tasks.start_soon(increment, a, "visits")
+        await anyio.wait_all_tasks_blocked()
+        await a.replicator.update("visits", value)
+        shown = value.value
+        a.store.gate.set()
+    assert shown == 0

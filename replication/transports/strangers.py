@@ -42,21 +42,26 @@ class Strangers:
         self._complaints = complaints
         self._is_full = is_full
         self._tasks: dict[asyncio.Task[None], None] = {}
-        self._known: dict[asyncio.BaseTransport, asyncio.Event] = {}
+        self._known: dict[object, asyncio.Event] = {}  # by both ends of the connection
 
     def __len__(self) -> int:
         return len(self._tasks)
 
     def make_known(self, transport: asyncio.BaseTransport) -> None:
-        """Note that a connection is no stranger any more: it is known who made it, or it was sent away."""
-        self._known.setdefault(transport, asyncio.Event()).set()
+        """Note that a connection is no stranger any more: it is known who made it, or it was sent away.
+
+        To say so again does nothing.
+        """
+        known = self._known.get((transport.get_extra_info("sockname"), transport.get_extra_info("peername")))
+        if known is not None:
+            known.set()
 
     async def take_from(self, listener: socket.socket) -> None:
         """Take connections until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
             try:
-                accepted, _ = await loop.sock_accept(listener)
+                accepted, peer = await loop.sock_accept(listener)
             except OSError as error:  # too many open files, say: others may close some
                 self._complaints.add("unknown", f"a connection could not be taken: {error}")
                 await asyncio.sleep(0.1)
@@ -70,9 +75,10 @@ class Strangers:
                 del self._tasks[oldest]
                 oldest.cancel()
                 self._complaints.add("unknown", f"more than {STRANGERS_MAX} connections have not greeted")
-            stranger = asyncio.create_task(self._welcome(accepted), name="stranger")
+            stranger = asyncio.create_task(self._welcome(accepted, peer), name="stranger")
             self._tasks[stranger] = None
             stranger.add_done_callback(lambda task: self._tasks.pop(task, None))
+            await asyncio.sleep(0)  # it begins before it may be cancelled: who never began would leave its socket open
 
     async def aclose(self) -> None:
         """Drop all that are not known."""
@@ -81,12 +87,15 @@ class Strangers:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _welcome(self, accepted: socket.socket) -> None:
+    async def _welcome(self, accepted: socket.socket, peer: object) -> None:
         """Hand a TCP connection to the HTTP server, and end it if it is not known in time who made it."""
-        accepted.setblocking(False)
-        accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         transport: asyncio.BaseTransport | None = None
+        ends: object = None
         try:
+            accepted.setblocking(False)
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            ends = accepted.getsockname(), peer
+            known = self._known[ends] = asyncio.Event()
             async with asyncio.timeout(self._greeting_seconds):
                 transport, _ = await asyncio.get_running_loop().connect_accepted_socket(
                     self._server,
@@ -94,7 +103,7 @@ class Strangers:
                     ssl=self._tls,
                     ssl_handshake_timeout=None if self._tls is None else self._greeting_seconds,
                 )
-                await self._known.setdefault(transport, asyncio.Event()).wait()
+                await known.wait()
         except TimeoutError:
             self._complaints.add("unknown", f"did not greet within {self._greeting_seconds} s")
             _drop(transport, accepted)
@@ -105,8 +114,7 @@ class Strangers:
             _drop(transport, accepted)
             raise
         finally:
-            if transport is not None:
-                self._known.pop(transport, None)
+            self._known.pop(ends, None)
 
 
 def _drop(transport: asyncio.BaseTransport | None, accepted: socket.socket) -> None:

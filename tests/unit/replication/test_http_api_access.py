@@ -120,6 +120,18 @@ async def test_connections_are_bounded_in_number(monkeypatch):
         assert b"200 OK" in await a.receive()
 
 
+async def test_a_connection_that_has_asked_stays_and_may_ask_again(monkeypatch):
+    monkeypatch.setattr(server, "ASKING_SECONDS", 0.02)
+    request = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    async with served() as (host, port), await anyio.connect_tcp(host, port) as one:
+        for _ in range(2):
+            await one.send(request)
+            assert b"200 OK" in await one.receive()
+            async with await anyio.connect_tcp(host, port) as idle:  # is ended when its time is over
+                with anyio.fail_after(PATIENCE_SECONDS), pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
+                    await idle.receive()
+
+
 async def test_what_is_not_there_is_said_in_json():
     async with api() as berlin:
         assert "GET /" in (await berlin.get("/nothing", 404))["error"]

@@ -69,9 +69,9 @@ class SimulationError(AssertionError):
 
 
 class Written(NamedTuple):
-    """An entry's checksum, and what its writer held before it wrote it."""
+    """An entry, and what its writer held before it wrote it."""
 
-    checksum: int
+    entry: LogEntry
     seen: VersionVector
 
 
@@ -116,6 +116,7 @@ class Checks:
         trusts_stability: whether stability is checked. It is promised only where nobody writes before it was heard of.
 
     Attributes:
+        trusts_stability: the same.
         removed: replicas that were removed.
         waiting: all that somebody waits for, by replica and token.
         agreements: how often somebody got what he waited for.
@@ -124,7 +125,7 @@ class Checks:
     def __init__(self, settings: Settings, trace: Trace, *, trusts_stability: bool = True) -> None:
         self._settings = settings
         self._trace = trace
-        self._trusts_stability = trusts_stability
+        self.trusts_stability = trusts_stability
         self._written: dict[tuple[str, int], Written] = {}
         self._known: dict[str, Known] = {}
         self._replicas: dict[str, Checked] = {}
@@ -155,6 +156,13 @@ class Checks:
     def everything_ever_written(self) -> int:
         """Return how many entries were written and not lost without a trace."""
         return len(self._written)
+
+    def what_was_written(self, disk: Disk, through: VersionVector) -> Disk:
+        """Return an empty disk after it was given all that was ever written up to a version, in that order."""
+        for log_id, number in self._written:
+            if number <= through[log_id]:
+                disk.take_effect(self._written[log_id, number].entry)
+        return disk
 
     # A replica's life ---------------------------------------------------------------------------------------------
 
@@ -217,7 +225,7 @@ class Checks:
                     "causal delivery",
                     f"{replica.replica_id} holds {log_id}:{number} without its past {written.seen}: {has}",
                 )
-            if self._trusts_stability and not self._saw_stable(written, entry, known):
+            if self.trusts_stability and not self._saw_stable(written, entry, known):
                 self.fail(
                     "stability", f"{log_id}:{number} comes to {replica.replica_id} and had not seen {known.stable}"
                 )
@@ -239,11 +247,12 @@ class Checks:
                 self.fail(
                     "numbers", f"{replica.replica_id} writes {entry.log_id}:{entry.number} again, which {holders} hold"
                 )
-            self._written[name] = Written(entry.checksum, VersionVector(held))
+            self._written.pop(name, None)
+            self._written[name] = Written(entry, VersionVector(held))
         written = self._written.get(name)
         if written is None:
             self.fail("numbers", f"{replica.replica_id} receives {name}, which nobody wrote")
-        elif written.checksum != entry.checksum:
+        elif written.entry.checksum != entry.checksum:
             self.fail("numbers", f"{replica.replica_id} receives {name} with other content than was written last")
         return written
 

@@ -126,6 +126,13 @@ class Disk:
         self.sync()
         return entries
 
+    def take_effect(self, entry: LogEntry) -> None:
+        """Let an entry change the values, or the events."""
+        if entry.kind == "operations":
+            self.values.apply(entry)
+        else:
+            self.events[entry.log_id, entry.number] += 1
+
     def sync(self) -> None:
         """Have everything survive a crash."""
         self._synced = len(self._commits)
@@ -180,10 +187,7 @@ class Disk:
         position = self.head
         self._log.add(entries)
         for entry in entries:
-            if entry.kind == "operations":
-                self.values.apply(entry)
-            else:
-                self.events[entry.log_id, entry.number] += 1
+            self.take_effect(entry)
         return list(enumerate(entries, position + 1))
 
     def _remember(self, remember: Remember) -> None:

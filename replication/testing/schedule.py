@@ -229,7 +229,7 @@ class Schedule:
         repetition = simulation.repetitions()
         if repetition:
             simulation.checks.fail("exactly once", repetition)
-        problem = simulation.differences() or self._unanswered()
+        problem = simulation.differences() or self._unanswered() or simulation.losses()
         if problem:
             simulation.checks.fail("convergence", f"{rounds} rounds after everything has healed, {problem}")
         return rounds
@@ -352,9 +352,9 @@ class Schedule:
             self.simulation.start(replica.replica_id)
 
     def _mark(self) -> None:
-        """Make a backup; where stability is promised, one that knows everybody."""
-        replica = self._one_that(lambda replica: not self.plan.is_cautious or self._knows_everybody(replica))
-        if replica is not None and not (self.plan.is_cautious and self._late):
+        """Make a backup that knows everybody: whom it does not know, it cannot ask whether its numbers are taken."""
+        replica = self._one_that(self._knows_everybody)
+        if replica is not None and not self._late:
             self._marks[replica.replica_id] = replica.disk.mark()
 
     def _restore(self) -> None:

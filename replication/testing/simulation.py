@@ -226,6 +226,16 @@ class Simulation:
                 return f"{replica.replica_id} has applied {twice} twice"
         return ""
 
+    def losses(self) -> str:
+        """Return in what a replica differs from all that was ever written and that it says it holds; empty: in nothing.
+
+        Replicas that lose everything alike agree, too.
+        """
+        replica = self.up[0]
+        written = self.checks.what_was_written(Disk(self._make_values), replica.disk.vector)
+        difference = _difference(replica.disk.contents(), written.contents())
+        return f"{replica.replica_id} differs from what was written in {difference}" if difference else ""
+
     def differences(self) -> str:
         """Return in what the replicas that run and were not removed differ; empty: in nothing."""
         replicas = [replica for replica in self.up if replica.replica_id not in self.checks.removed]

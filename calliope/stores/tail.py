@@ -17,8 +17,9 @@ import anyio
 from calliope.errors import JournalClosedError
 from calliope.stores.record import Selection, StoredRecord
 
-TAIL_RECORDS_MAX = 8192
-"""How many records the tail keeps at most; a slower reader reads pages."""
+TAIL_RECORDS_MAX = 16_384
+"""How many records the tail keeps at most; a slower reader reads pages. As many as callers may share one commit: else
+ten thousand live readers of as many streams would read as many pages after it."""
 
 TAIL_BYTES_MAX = 16 * 1024 * 1024
 """How many payload bytes the tail keeps at most."""

@@ -7,11 +7,9 @@ import anyio
 import pytest
 
 from calliope import Journal
+from tests.unit.calliope.replicas import store_of
 
 pytestmark = pytest.mark.anyio
-
-FOLLOWERS = 10_000
-STREAMS = 100
 
 
 @dataclass(frozen=True)
@@ -19,31 +17,50 @@ class Note:
     number: int
 
 
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_ten_thousand_live_queries_see_a_new_event(tmp_path: Path) -> None:
-    begun: list[Note] = []
-    seen: list[Note] = []
+async def follow_all(path: Path, followers: int, stream_count: int) -> None:
+    """Let so many live queries follow so many streams, and see that each hears of what is stored and of what comes."""
+    begun: list[int] = []
+    seen: list[int] = []
     all_begun = anyio.Event()
-    async with Journal.open(tmp_path / "journal.db") as journal:
-        streams = [journal.event_stream(f"stream-{number}", Note) for number in range(STREAMS)]
+    async with Journal.open(path) as journal:
+        streams = [journal.event_stream(f"stream-{number}", Note) for number in range(stream_count)]
 
         async def follow(number: int) -> None:
-            async for note in streams[number % STREAMS].live_query().take(2):
-                (begun if note.number < STREAMS else seen).append(note)
-                if len(begun) == FOLLOWERS:
+            stored, new = Note(number % stream_count), Note(stream_count + number % stream_count)
+            async for note in streams[number % stream_count].live_query().take(2):
+                assert note == (new if begun_by[number] else stored)
+                begun_by[number] = True
+                (seen if note == new else begun).append(number)
+                if len(begun) == followers:
                     all_begun.set()
 
-        for number, stream in enumerate(streams):
-            await stream.persist(Note(number))
+        async def persist_to_all(first: int) -> None:
+            async with anyio.create_task_group() as tasks:
+                for number, stream in enumerate(streams):
+                    tasks.start_soon(stream.persist, Note(first + number))
+
+        begun_by = [False] * followers
+        await persist_to_all(0)
         async with anyio.create_task_group() as tasks:
-            for number in range(FOLLOWERS):
+            for number in range(followers):
                 tasks.start_soon(follow, number)
             await all_begun.wait()
             assert not seen
-            for number, stream in enumerate(streams):
-                await stream.persist(Note(STREAMS + number))
-        assert not journal._store.tail.awaited
-    assert len(seen) == FOLLOWERS
+            await persist_to_all(stream_count)
+        assert not store_of(journal).tail.awaited
+    assert sorted(seen) == sorted(begun) == list(range(followers))
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_thousands_of_live_queries_see_a_new_event(tmp_path: Path) -> None:
+    await follow_all(tmp_path / "journal.db", 2_000, 100)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("stream_count", [1, 10_000])
+async def test_ten_thousand_live_queries_see_a_new_event(tmp_path: Path, stream_count: int) -> None:
+    await follow_all(tmp_path / "journal.db", 10_000, stream_count)
 
 
 async def test_a_live_query_begins_with_stored_events_and_goes_on_without_a_seam(tmp_path: Path) -> None:

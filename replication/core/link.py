@@ -94,6 +94,16 @@ class Link:
         self._on_the_way.clear()
         self.byte_count = 0
 
+    def compare(self, floor: VersionVector) -> None:
+        """Note whether the peer lacks operations that are no longer in our log."""
+        self.behind_floor = not self.said.descends(floor)
+
+    def look_again(self) -> None:
+        """Leave nothing to others any more, and look through what was left to them; what is on its way stays there."""
+        self.eager = True
+        self.passed_over = False
+        self.looked = self.cursor
+
     def hold(self, vector: VersionVector) -> None:
         """Note what the peer says that it holds; what was on its way and has arrived makes room."""
         if self.said != vector:

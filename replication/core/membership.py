@@ -65,6 +65,7 @@ class Membership:
         self._neighbours = neighbours
         self._tally = tally
         self._settings = settings
+        self._forgotten: set[str] = set()
 
     def recall(self, now: float, facts: dict[str, bytes]) -> None:
         """Know again whom we knew before this start."""
@@ -147,8 +148,7 @@ class Membership:
         was_known = replica_id in self._members.fences
         if not self._members.fence(fence, self._holdings.vector):
             return
-        fences = {removed: held.to_dict() for removed, held in self._members.fences.items()}
-        effects.persist.append(Remember("fences", _encode(fences)))
+        self._remember_fences(effects)
         self._remember_members(effects)
         self._tally.forget(replica_id)
         if not was_known:
@@ -162,6 +162,23 @@ class Membership:
         for replica_id in map(replica_of, log_ids):
             if replica_id in self._members.fences:
                 self.fence(Fence(replica_id, VersionVector()), effects)
+
+    def failed(self, remember: Remember) -> None:
+        """A fact could not be remembered: it is tried again, or what it is by then."""
+        if remember.name in ("members", "fences"):
+            self._forgotten.add(remember.name)
+
+    def remember_again(self, effects: Effects) -> None:
+        """Remember what could not be remembered."""
+        forgotten, self._forgotten = self._forgotten, set()
+        if "fences" in forgotten:
+            self._remember_fences(effects)
+        if "members" in forgotten:
+            self._remember_members(effects)
+
+    def _remember_fences(self, effects: Effects) -> None:
+        fences = {removed: held.to_dict() for removed, held in self._members.fences.items()}
+        effects.persist.append(Remember("fences", _encode(fences)))
 
     def _remember_members(self, effects: Effects) -> None:
         addresses = {member.replica_id: member.address for member in self._members}

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from calliope.stores.replica_store import LogPage
 from calliope.stores.versioned import LogEntry
 from crdts import VersionVector
-from replication.core.effects import Effects, Install, MergeStates, Persist, Read, Receive
+from replication.core.effects import Effects, Install, MergeStates, Persist, Read, Receive, Remember
 from replication.core.parts import Parts
 
 
@@ -54,6 +54,10 @@ class Outcomes:
         if isinstance(persist, Receive):
             parts.holdings.waited(persist.entries)
             parts.intake.failed()
+        if isinstance(persist, Remember):
+            parts.membership.failed(persist)
+            if persist.name == "bootstrap":
+                parts.target.forgot()
         if isinstance(persist, (Receive, MergeStates, Install)):
             parts.target.give_up()
 
@@ -65,7 +69,7 @@ class Outcomes:
         for link in parts.neighbours:
             link.miss()
             link.stale = False
-            link.behind_floor = not link.said.descends(parts.holdings.floor)
+            link.compare(parts.holdings.floor)
         parts.gossip.tell_everybody(now, effects)
         parts.tally.announce_all(effects)
 
@@ -85,4 +89,4 @@ class Outcomes:
         """Operations up to a floor are no longer in our log."""
         self._parts.holdings.floor = floor
         for link in self._parts.neighbours:
-            link.behind_floor = not link.said.descends(floor)
+            link.compare(floor)

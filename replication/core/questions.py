@@ -88,9 +88,8 @@ class Questions:
         effects.send.append(Send(link.peer, answer))
         if is_direct and link.ready:
             link.hold(link.said.merge(question.vector))
-            link.eager = True
-            if link.passed_over:
-                self._neighbours.begin(link)
+            link.compare(self._holdings.floor)
+            link.look_again()
         effects.send += [
             Send(other.peer, question)
             for other in self._neighbours

@@ -71,7 +71,7 @@ class Reception:
         link.hold(row.vector)
         link.meet(digest.neighbours)
         link.floor = digest.floor
-        link.behind_floor = not row.vector.descends(parts.holdings.floor)
+        link.compare(parts.holdings.floor)
         for fence in digest.fences:
             parts.membership.fence(fence, effects)
         if link.peer in parts.members.fences:
@@ -89,6 +89,7 @@ class Reception:
         if parts.scrutiny.believes(link, said.vector, effects):
             parts.members.acknowledge(link.peer, said.vector)
             link.hold(link.said.merge(said.vector))
+            link.compare(parts.holdings.floor)
             parts.tally.announce(said.vector, effects)
             parts.anti_entropy.feed(link, effects)
 

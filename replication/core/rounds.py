@@ -30,6 +30,7 @@ class Rounds:
             return
         parts = self._parts
         self.next_at = now + parts.settings.gossip_interval_seconds * self._random.uniform(0.9, 1.1)
+        parts.membership.remember_again(effects)
         parts.membership.judge(now, effects)
         parts.stability.advance(effects)
         for link in parts.neighbours:

@@ -66,7 +66,9 @@ class SnapshotSource:
 
     def send_events(self, link: Link, read: Read, page: LogPage, effects: Effects) -> None:
         """Send events up to the cut of a page that was read."""
-        cut = self._cuts[link.peer]
+        cut = self._cuts.get(link.peer)
+        if cut is None:
+            return
         link.fetching = False
         entries = tuple([e for e in page.entries if e.kind == "events" and e.number <= cut[e.log_id]])
         following = None if page.complete else Cursor(None, page.through)

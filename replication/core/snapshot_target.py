@@ -34,6 +34,7 @@ class SnapshotTarget:
         self._neighbours = neighbours
         self._settings = settings
         self._bootstrap: Bootstrap | None = None
+        self._is_forgotten = False
         holdings.is_whole = progress is None
 
     @property
@@ -54,6 +55,9 @@ class SnapshotTarget:
 
     def tick(self, now: float, effects: Effects) -> None:
         """Begin where it is needed, and ask again for what was not answered."""
+        if self._is_forgotten:
+            self._is_forgotten = False
+            effects.persist.append(Remember("bootstrap", self._progress))
         for link in self._neighbours:
             self.want(now, link, effects)
         bootstrap = self._bootstrap
@@ -100,6 +104,10 @@ class SnapshotTarget:
         self._bootstrap = None
         self._progress = None
         effects.persist.append(Remember("bootstrap", None))
+
+    def forgot(self) -> None:
+        """How far it has come could not be remembered: it is tried again."""
+        self._is_forgotten = True
 
     def give_up(self) -> None:
         """Something of it could not be stored: begin again where it was cut off."""

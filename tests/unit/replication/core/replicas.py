@@ -1,6 +1,6 @@
 """Cores whose effects are carried out by hand, on a journal in memory; nothing here waits, and nothing is random."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 
 from calliope.errors import CalliopeError
@@ -72,6 +72,7 @@ class Replica:
     Attributes:
         now: the time.
         waiting: what is to be made durable, while `is_slow`.
+        stored: what was made durable.
         sent: messages, with their receivers.
         refused: who was refused, and why.
         announced: what those who wait here are told.
@@ -93,6 +94,7 @@ class Replica:
         """Start, again perhaps, from what the journal holds."""
         self.starts += 1
         self.waiting: list[Persist] = []
+        self.stored: list[Persist] = []
         self.sent: list[tuple[str, Message]] = []
         self.refused: list[tuple[str, str]] = []
         self.announced: list[object] = []
@@ -182,6 +184,19 @@ class Replica:
             if done is not None:
                 self.do(done)
 
+    def store_until(self, kind: type) -> None:
+        """Make durable what waits, up to the first of a kind."""
+        while self.waiting and not isinstance(self.waiting[0], kind):
+            done = self._persist(self.waiting.pop(0))
+            if done is not None:
+                self.do(done)
+
+    def stored_while(self, doing: Callable[[], None]) -> list[Persist]:
+        """Return what is made durable while something is done."""
+        self.stored.clear()
+        doing()
+        return list(self.stored)
+
     def fail(self) -> None:
         """Have the disk fail with everything that waits for it."""
         failed, self.waiting = self.waiting, []
@@ -189,6 +204,7 @@ class Replica:
             self.do(self.core.failed(self.now, persist))
 
     def _persist(self, persist: Persist) -> Effects | None:
+        self.stored.append(persist)
         if isinstance(persist, UseLog):
             self.log.state = self.log.state.using(persist.log_id)
         elif isinstance(persist, Append):
@@ -249,9 +265,11 @@ def converse(*replicas: Replica, steps: int = 10_000) -> None:
         steps: how many messages at most.
     """
     by_id = {replica.replica_id: replica for replica in replicas}
-    while steps > 0 and any(replica.sent for replica in replicas):
-        for replica in replicas:
-            for receiver, message in replica.take_sent():
-                if receiver in by_id and steps > 0:
-                    by_id[receiver].hear(replica.replica_id, message)
-                steps -= 1
+    while steps > 0:
+        speaker = next((replica for replica in replicas if replica.sent), None)
+        if speaker is None:
+            return
+        receiver, message = speaker.sent.pop(0)
+        if receiver in by_id:
+            by_id[receiver].hear(speaker.replica_id, message)
+            steps -= 1

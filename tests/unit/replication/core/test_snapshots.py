@@ -1,0 +1,395 @@
+"""States for whoever lacks what the log no longer has: in chunks, resumably, and from anybody who holds the cut."""
+
+from collections.abc import Callable
+
+import pytest
+
+from calliope.stores.replica_store import LogPage, StoredState
+from calliope.stores.versioned import LogEntry
+from replication.core.bootstrap import Bootstrap
+from replication.core.effects import Install, MergeStates, Read, ReadStates
+from replication.core.messages import Cursor, Digest, Entries, Heartbeat, SnapshotChunk, SnapshotRequest
+from replication.core.settings import Settings
+from tests.unit.replication.core.replicas import Replica, connect, converse, digest, disconnect, entry, vector
+
+STATES = {key: StoredState(key, "gcounter", key.encode()) for key in ("a", "b", "c", "d", "e")}
+
+
+def old(replica_id: str = "anna", settings: Settings | None = None) -> Replica:
+    """A replica that has forgotten its operations 1 to 3, written between two events; its states contain them."""
+    old = Replica(replica_id, settings=settings)
+    old.write_event().write(2).write_event().write()
+    old.states = dict(STATES)
+    return old.compact(3)
+
+
+def new(settings: Settings | None = None) -> Replica:
+    return Replica("zoe", settings=settings)
+
+
+def step(*replicas: Replica, steps: int) -> None:
+    """Deliver so many messages."""
+    converse(*replicas, steps=steps)
+
+
+def step_until(one: Replica, other: Replica, has_come: Callable[[], bool]) -> None:
+    """Deliver messages until something is so."""
+    for _ in range(100):
+        if has_come():
+            return
+        step(one, other, steps=1)
+    raise AssertionError("it never came")
+
+
+def assert_equal(one: Replica, other: Replica) -> None:
+    assert one.held == other.held
+    assert one.states == other.states
+    assert events(one) == events(other)
+    assert one.refused == other.refused == []
+
+
+def events(replica: Replica) -> list[tuple[str, int]]:
+    page = replica.log.page(vector(), 0, 1 << 30)
+    return [(entry.log_id, entry.number) for entry in page.entries if entry.kind == "events"]
+
+
+# From beginning to end ------------------------------------------------------------------------------------------------
+
+
+def test_a_new_replica_takes_states_then_events_then_what_follows():
+    anna, zoe = old(), new()
+    connect(anna, zoe)
+    converse(anna, zoe)
+    assert_equal(anna, zoe)
+    assert zoe.held == vector(anna=5)
+    assert events(zoe) == [("anna~1", 1), ("anna~1", 4)]
+    assert zoe.log.state.floor == vector(anna=5)
+    anna.write()
+    zoe.write()
+    converse(anna, zoe)
+    assert_equal(anna, zoe)
+
+
+def test_a_replica_that_was_away_takes_them_as_well():
+    anna, zoe = Replica(), new()
+    connect(anna, zoe)
+    anna.write_event().write()
+    converse(anna, zoe)
+    disconnect(anna, zoe)
+    anna.write(4).write_event()
+    anna.states = dict(STATES)
+    anna.compact(5)
+    zoe.write(2)
+    connect(anna, zoe)
+    converse(anna, zoe)
+    assert_equal(anna, zoe)
+    assert zoe.held == vector(anna=7, zoe=2)
+
+
+def test_who_lacks_nothing_that_was_forgotten_asks_for_no_states():
+    anna, zoe = old(), new()
+    connect(anna, zoe)
+    converse(anna, zoe)
+    disconnect(anna, zoe)
+    connect(anna, zoe)
+    assert all(not isinstance(message, SnapshotRequest) for _, message in zoe.take_sent())
+
+
+def test_states_come_in_chunks():
+    anna, zoe = old(), new()
+    connect(anna, zoe)
+    counts = [
+        len(persist.states)
+        for persist in zoe.stored_while(lambda: converse(anna, zoe))
+        if isinstance(persist, MergeStates)
+    ]
+    assert counts == [2, 2, 1]
+    assert zoe.states == STATES
+
+
+def test_nothing_is_handed_on_before_all_is_there():
+    """What is written meanwhile may build on what only the states contain."""
+    anna, zoe, ben = old(), new(), Replica("ben")
+    connect(zoe, ben)
+    converse(zoe, ben)
+    connect(anna, zoe)
+    for _ in range(30):
+        if "bootstrap" in zoe.facts:
+            assert not [message for peer, message in zoe.sent if peer == "ben" and isinstance(message, Entries)]
+        step(anna, zoe, ben, steps=1)
+    assert "bootstrap" not in zoe.facts
+    assert zoe.held == vector(anna=5)
+    converse(anna, zoe, ben)
+    assert_equal(zoe, ben)
+
+
+# Cut off --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("steps", range(1, 16))
+def test_a_snapshot_that_is_cut_off_goes_on_where_it_was(steps):
+    anna, zoe = old(), new()
+    connect(anna, zoe)
+    step(anna, zoe, steps=steps)
+    taken = set(zoe.states)
+    disconnect(anna, zoe)
+    anna.write()
+    connect(anna, zoe)
+    requests = [message for _, message in zoe.sent if isinstance(message, SnapshotRequest)]
+    assert all(taken - {"a", "b"} <= {"c", "d", "e"} for _ in requests)
+    converse(anna, zoe)
+    assert_equal(anna, zoe)
+
+
+@pytest.mark.parametrize("steps", range(1, 16))
+def test_a_snapshot_goes_on_after_a_crash(steps):
+    anna, zoe = old(), new()
+    connect(anna, zoe)
+    step(anna, zoe, steps=steps)
+    disconnect(anna, zoe)
+    zoe.start()
+    connect(anna, zoe)
+    converse(anna, zoe)
+    assert_equal(anna, zoe)
+
+
+def test_after_a_crash_states_that_are_stored_are_not_asked_for_again():
+    anna, zoe = old(), new()
+    connect(anna, zoe)
+    step_until(anna, zoe, lambda: len(zoe.states) == 4)
+    disconnect(anna, zoe)
+    zoe.start()
+    zoe.meet("anna", vector(anna=5), floor=vector(anna=3))
+    zoe.do(zoe.core.disconnected(0.0, "anna"))
+    zoe.do(zoe.core.connected(0.0, "anna"))
+    zoe.hear("anna", digest("anna", vector(anna=5), floor=vector(anna=3)))
+    (request,) = zoe.messages(SnapshotRequest)
+    assert request == SnapshotRequest(Cursor("b"), vector(anna=5))
+
+
+def test_another_peer_who_holds_the_cut_goes_on():
+    anna, ben, zoe = old(), Replica("ben"), new()
+    connect(anna, ben)
+    converse(anna, ben)
+    connect(anna, zoe)
+    step(anna, zoe, steps=6)
+    assert zoe.states
+    disconnect(anna, zoe)
+    connect(ben, zoe)
+    converse(ben, zoe)
+    assert_equal(ben, zoe)
+
+
+def test_a_peer_who_does_not_hold_the_cut_is_asked_from_the_beginning():
+    progress = Bootstrap("anna", Cursor("c"), vector(anna=5), 0.0).progress(Cursor("c"), vector(anna=5))
+    resumed = Bootstrap.resumed("ben", vector(anna=5, ben=1), progress, 0.0)
+    assert (resumed.cursor, resumed.cut) == (Cursor("c"), vector(anna=5))
+    begun = Bootstrap.resumed("ben", vector(anna=4), progress, 0.0)
+    assert (begun.cursor, begun.cut) == (Cursor(), None)
+    assert Bootstrap.resumed("ben", vector(), None, 0.0).request() == SnapshotRequest(Cursor())
+
+
+def test_what_is_not_answered_is_asked_again():
+    zoe = new().meet("anna", vector(anna=5))
+    zoe.hear("anna", digest("anna", vector(anna=5), floor=vector(anna=3), sequence=2))
+    assert zoe.messages(SnapshotRequest) == [SnapshotRequest(Cursor())]
+    zoe.wait(4.0)
+    assert zoe.messages(SnapshotRequest) == []
+    zoe.wait(2.0)
+    assert zoe.messages(SnapshotRequest) == [SnapshotRequest(Cursor())]
+
+
+def test_a_snapshot_whose_cut_came_in_another_way_is_forgotten():
+    anna, zoe = old(), new()
+    connect(anna, zoe)
+    step_until(anna, zoe, lambda: bool(zoe.states))
+    disconnect(anna, zoe)
+    zoe.wait(1.0)
+    assert "bootstrap" in zoe.facts
+    zoe.meet("ben").hear("ben", Entries(tuple(entry("anna~1", number) for number in range(1, 6))))
+    zoe.wait(1.0)
+    assert "bootstrap" not in zoe.facts
+    assert zoe.take_sent(Entries) == []
+    zoe.meet("carla")
+    zoe.do(zoe.core.connected(zoe.now, "dora"))
+    zoe.take_sent()
+    zoe.hear("dora", digest("dora"))
+    assert len(zoe.take_sent(Entries)) == 1
+
+
+@pytest.mark.parametrize("kind", [MergeStates, Install])
+def test_what_could_not_be_stored_of_a_snapshot_is_begun_again_where_it_was_cut_off(kind):
+    anna, zoe = old(), new()
+    connect(anna, zoe)
+    zoe.is_slow = True
+    for _ in range(50):
+        zoe.store_until(kind)
+        if zoe.waiting:
+            break
+        step(anna, zoe, steps=1)
+    assert isinstance(zoe.waiting[0], kind)
+    zoe.fail()
+    zoe.is_slow = False
+    zoe.wait(1.0)
+    converse(anna, zoe)
+    assert_equal(anna, zoe)
+
+
+def test_a_chunk_on_its_way_to_the_disk_outlives_its_connection_and_another_peer_goes_on():
+    zoe = asking()
+    zoe.is_slow = True
+    zoe.hear("anna", chunk(states=(STATES["a"],), following=Cursor("a")))
+    zoe.do(zoe.core.disconnected(0.0, "anna"))
+    zoe.is_slow = False
+    zoe.store()
+    assert zoe.states == {"a": STATES["a"]}
+    assert zoe.messages(SnapshotRequest) == []
+    zoe.meet("ben", vector(anna=5))
+    zoe.hear("ben", digest("ben", vector(anna=5), floor=vector(anna=3), sequence=2))
+    assert zoe.messages(SnapshotRequest, "ben") == [SnapshotRequest(Cursor(""), vector(anna=5))]
+
+
+# Answers that are none ------------------------------------------------------------------------------------------------
+
+
+def asking() -> Replica:
+    """A replica that has asked anna for states."""
+    zoe = new().meet("anna", vector(anna=5), floor=vector(anna=3))
+    zoe.meet("ben")
+    return zoe
+
+
+BEGINNING, CUT = Cursor(), vector(anna=5)
+
+
+def chunk(cursor=BEGINNING, cut=CUT, states=(), entries=(), following=None) -> SnapshotChunk:
+    return SnapshotChunk(cursor, cut, tuple(states), tuple(entries), following)
+
+
+def test_a_chunk_that_nobody_asked_for_is_passed_over():
+    zoe = asking()
+    states = (STATES["a"],)
+    zoe.hear("ben", chunk(states=states)).hear("anna", chunk(Cursor("q"), states=states))
+    assert (zoe.states, zoe.refused) == ({}, [])
+    zoe.hear("anna", chunk(states=states, following=Cursor("a")))
+    zoe.hear("anna", chunk(Cursor("a"), vector(anna=6), states=(STATES["b"],)))
+    zoe.hear("anna", chunk(states=(STATES["c"],)))
+    assert (zoe.states, zoe.refused) == ({"a": STATES["a"]}, [])
+    assert new().meet("anna").hear("anna", chunk(states=states)).states == {}
+
+
+def test_a_chunk_that_comes_twice_is_stored_once():
+    zoe = asking()
+    zoe.is_slow = True
+    zoe.hear("anna", *[chunk(states=(STATES["a"],), following=Cursor("a"))] * 2)
+    assert [type(persist) for persist in zoe.waiting].count(MergeStates) == 1
+
+
+WRONG = LogEntry("anna~1", 1, "events", 0, b"")
+
+
+@pytest.mark.parametrize(
+    ("lie", "why"),
+    [
+        (chunk(cut=vector(zoe=1)), "zoe~1 has a number that was never written"),
+        (chunk(entries=(WRONG,)), "with a wrong checksum"),
+        (chunk(entries=(entry("anna~1", 6, "events"),)), "sent anna~1:6 outside of its snapshot"),
+        (chunk(entries=(entry("anna~1", 2, "operations"),)), "sent anna~1:2 outside of its snapshot"),
+    ],
+    ids=["our future", "wrong checksum", "beyond the cut", "operations"],
+)
+def test_a_chunk_that_lies_costs_its_sender_the_connection_and_us_nothing(lie, why):
+    zoe = asking().hear("anna", lie)
+    ((peer, reason),) = zoe.refused
+    assert peer == "anna"
+    assert why in reason
+    assert (zoe.states, zoe.held, "bootstrap" in zoe.facts) == ({}, vector(), False)
+
+
+def test_an_empty_snapshot_is_installed_at_once():
+    zoe = asking().hear("anna", chunk())
+    assert zoe.held == vector(anna=5)
+    assert "bootstrap" not in zoe.facts
+
+
+# Who is asked ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_request_is_answered_only_when_it_is_known_what_the_peer_holds():
+    """In an unordered network it may overtake the first digest, and what is known is of an earlier life."""
+    anna = old()
+    anna.do(anna.core.connected(0.0, "zoe"))
+    anna.take_sent()
+    anna.hear("zoe", SnapshotRequest(Cursor()))
+    assert anna.take_sent() == []
+    anna.hear("zoe", digest("zoe"), SnapshotRequest(Cursor()))
+    assert len(anna.take_sent(SnapshotChunk)) == 1
+
+
+def test_a_cut_that_is_not_held_is_not_answered():
+    anna = old().meet("zoe").hear("zoe", SnapshotRequest(Cursor("c"), vector(anna=6)))
+    assert anna.sent == []
+
+
+def test_a_replica_that_takes_over_a_snapshot_itself_gives_none():
+    zoe = asking().hear("anna", chunk(states=(STATES["a"],), following=Cursor("a")))
+    zoe.take_sent()
+    zoe.hear("ben", SnapshotRequest(Cursor()))
+    assert zoe.messages(SnapshotChunk) == []
+
+
+def test_events_up_to_the_cut_are_given_and_none_that_the_peer_holds():
+    anna = old().meet("zoe", vector(anna=1))
+    anna.hear("zoe", SnapshotRequest(Cursor(None, 0), vector(anna=4)))
+    (given,) = anna.messages(SnapshotChunk)
+    assert [sent.number for sent in given.entries] == [4]
+    assert given.following is None
+
+
+def test_events_come_in_pages():
+    anna = Replica(settings=Settings(batch_bytes=50))
+    anna.write_event().write().write_event().write_event()
+    anna.compact(2)
+    anna.meet("zoe").hear("zoe", SnapshotRequest(Cursor(None, 0), vector(anna=4)))
+    (first,) = anna.messages(SnapshotChunk)
+    assert ([sent.number for sent in first.entries], first.following) == ([1], Cursor(None, 2))
+
+
+def test_a_request_that_is_repeated_while_events_are_read_is_answered_by_events_only():
+    """The second page must not be taken for one of the ordinary exchange: what it holds may lack its past."""
+    anna = old().meet("zoe")
+    page = LogPage([entry("anna~1", 4, "events")], 5, 5)
+    first, second = (Read("zoe", vector(), 0, 1_000, _epoch(anna), for_snapshot=True) for _ in range(2))
+    anna.hear("zoe", SnapshotRequest(Cursor(None, 0), vector(anna=5)))
+    anna.take_sent()
+    anna.do(anna.core.loaded(0.0, first, page))
+    anna.do(anna.core.loaded(0.0, second, page))
+    assert {type(message) for _, message in anna.take_sent()} == {SnapshotChunk}
+
+
+def _epoch(replica: Replica) -> int:
+    """Return the name of a replica's only connection, as a read would bear it."""
+    (link,) = replica.core._parts.neighbours
+    return link.epoch
+
+
+def test_what_was_read_for_a_connection_that_is_gone_is_not_sent():
+    anna = old().meet("zoe")
+    read = ReadStates("zoe", "", 1_000, _epoch(anna))
+    anna.do(anna.core.disconnected(0.0, "zoe"))
+    anna.do(anna.core.states_loaded(0.0, read, [STATES["a"]], "a", complete=True))
+    anna.meet("zoe")
+    anna.do(anna.core.states_loaded(0.0, read, [STATES["a"]], "a", complete=True))
+    asked_by_nobody = ReadStates("zoe", "", 1_000, _epoch(anna))
+    anna.do(anna.core.states_loaded(0.0, asked_by_nobody, [STATES["a"]], "a", complete=True))
+    asked_by_nobody = Read("zoe", vector(), 0, 1_000, _epoch(anna), for_snapshot=True)
+    anna.do(anna.core.loaded(0.0, asked_by_nobody, LogPage([], 5, 5)))
+    assert anna.take_sent() == []
+
+
+def test_a_snapshot_that_is_installed_makes_everybody_begin_again():
+    zoe = asking()
+    zoe.take_sent()
+    zoe.hear("anna", chunk())
+    assert {(message.beginning, message.own.vector) for message in zoe.messages(Digest)} == {(1, vector(anna=5))}
+    assert zoe.wait(0.0).take_sent(Heartbeat) != []

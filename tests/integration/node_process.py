@@ -1,16 +1,14 @@
-"""A replica as a process that a test commands: JSON lines in, JSON lines out; it ends with its input.
+"""A replica as a process that a test commands over a pipe; it ends when it is told to leave, or the test is gone.
 
-    python -m tests.integration.node_process PATH REPLICA_ID RUN [ADDRESS …]
-
-It says `{"address": …}` first. Then it does what it is told, in order, and answers each command with one line; what its
-writer has been promised is said in between, as soon as it is: `{"acknowledged": [kind, name]}`.
+It says `{"address": …}` first. Then it does what it is told, in order, and answers each command once; what its writer
+has been promised is said in between, as soon as it is: `{"acknowledged": [kind, name]}`.
 """
 
 import asyncio
-import json
-import sys
+import warnings
 from dataclasses import dataclass
 from itertools import count
+from multiprocessing.connection import Connection
 from typing import Any
 
 from crdts import GCounter, ORSet
@@ -31,8 +29,9 @@ class Written:
 class Replica:
     """What a node does on command."""
 
-    def __init__(self, node: Node, run: str) -> None:
+    def __init__(self, node: Node, run: str, pipe: "Pipe") -> None:
         self._node = node
+        self._pipe = pipe
         self._replicator = node.replicator
         self._run = run
         self._events = node.journal.replicated_event_stream("events", Written, replica_id=node.replica_id)
@@ -89,35 +88,49 @@ class Replica:
             await self._replicator.update(
                 f"count {self._run}", GCounter, lambda counter: counter.increment(), replicas=replicas, timeout=SECONDS
             )
-            say(acknowledged=["count", self._run])
+            self._pipe.say(acknowledged=["count", self._run])
             total = await self._replicator.get("count", GCounter)
             total.increment()
             await self._replicator.update("count", total)
-            say(acknowledged=["total", self._run])
+            self._pipe.say(acknowledged=["total", self._run])
             await self._replicator.update("elements", ORSet, lambda elements, name=name: elements.add(name))
-            say(acknowledged=["element", name])
+            self._pipe.say(acknowledged=["element", name])
             await self._events.persist(Written(name))
-            say(acknowledged=["event", name])
+            self._pipe.say(acknowledged=["event", name])
             await asyncio.sleep(pause_seconds)
 
 
-def say(**facts: Any) -> None:
-    """Print one line; a kill leaves a part of it at most."""
-    sys.stdout.write(json.dumps(facts) + "\n")
-    sys.stdout.flush()
+class Pipe:
+    """The replica's end of the pipe. A kill leaves a part of what was said last, at most."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def say(self, **facts: Any) -> None:
+        self._connection.send(facts)
+
+    async def command(self) -> list[Any] | None:
+        """Return the next command; None: it is to end."""
+        try:
+            told: list[Any] = await asyncio.to_thread(self._connection.recv)
+        except EOFError:
+            return None
+        return None if told == ["leave"] else told
 
 
-async def main(path: str, replica_id: str, run: str, *peers: str) -> None:
+async def serve(pipe: Pipe, path: str, replica_id: str, run: str, peers: list[str]) -> None:
     async with Node.open(path, replica_id=replica_id, listen="127.0.0.1:0", peers=peers, cluster="killed") as node:
-        say(address=node.address)
-        replica = Replica(node, run)
-        while line := await asyncio.to_thread(sys.stdin.readline):
-            command, *arguments = json.loads(line)
+        pipe.say(address=node.address)
+        replica = Replica(node, run, pipe)
+        while (told := await pipe.command()) is not None:
+            command, *arguments = told
             try:
-                say(answer=await getattr(replica, command)(*arguments))
+                pipe.say(answer=await getattr(replica, command)(*arguments))
             except QuorumTimeoutError as error:
-                say(error=str(error), required=error.required, acknowledged_by=error.acknowledged)
+                pipe.say(error=str(error), required=error.required, acknowledged_by=list(error.acknowledged))
 
 
-if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+def main(connection: Connection, path: str, replica_id: str, run: str, peers: list[str]) -> None:
+    """Run a replica until the test has done with it."""
+    warnings.simplefilter("error")
+    asyncio.run(serve(Pipe(connection), path, replica_id, run, peers))

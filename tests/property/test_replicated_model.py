@@ -1,19 +1,29 @@
-"""Three journals that exchange their logs in any order, against a model that is a list of what each has seen."""
+"""Three journals that exchange their logs in any order, against a model that is a list of what each has seen.
+
+Two of them live in memory; the third is a file, is killed, and is opened again.
+"""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+import shutil
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from calliope import ConcurrentVersions, Journal, ReplicatedEventStream
+from calliope import ConcurrentVersions, Journal, ReplicaIdInUseError, ReplicatedEventStream
 from calliope.stores.memory import MemoryStore
 from calliope.stores.replica_store import ReplicaStore
+from calliope.verification import verify_journal
+from tests.unit.calliope.replicas import store_of
 
 REPLICAS = ("berlin", "paris", "rome")
+IN_A_FILE = "berlin"
 STREAMS = ("s", "t")
 
 
@@ -43,6 +53,8 @@ class ReplicatedJournals(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.loop = asyncio.new_event_loop()
+        self.folder = TemporaryDirectory()
+        self.openings = 0
         self.stores: dict[str, ReplicaStore] = {}
         self.journals: dict[str, Journal] = {}
         self.handles: dict[tuple[str, str], ReplicatedEventStream[Noted]] = {}
@@ -55,12 +67,22 @@ class ReplicatedJournals(RuleBasedStateMachine):
 
     @initialize()
     def open(self) -> None:
+        self.path.parent.mkdir()
         for replica_id in REPLICAS:
-            store = self.stores[replica_id] = MemoryStore()
-            journal = self.journals[replica_id] = Journal(_returning(store))
-            self.run(journal.__aenter__())
-            for stream in STREAMS:
-                self.handles[replica_id, stream] = self.handle(replica_id, stream)
+            if replica_id != IN_A_FILE:
+                self.enter(replica_id, Journal(_new_memory_store))
+        self.enter(IN_A_FILE, Journal.open(self.path, durability="relaxed"))
+
+    @property
+    def path(self) -> Path:
+        return Path(self.folder.name) / str(self.openings) / "journal.db"
+
+    def enter(self, replica_id: str, journal: Journal) -> None:
+        self.journals[replica_id] = journal
+        self.run(journal.__aenter__())
+        self.stores[replica_id] = store_of(journal)
+        for stream in STREAMS:
+            self.handles[replica_id, stream] = self.handle(replica_id, stream)
 
     def handle(self, replica_id: str, stream: str) -> ReplicatedEventStream[Noted]:
         return self.journals[replica_id].replicated_event_stream(stream, Noted, replica_id=replica_id)
@@ -68,10 +90,15 @@ class ReplicatedJournals(RuleBasedStateMachine):
     def teardown(self) -> None:
         for journal in self.journals.values():
             self.run(journal.__aexit__(None, None, None))
+        self.run(self.loop.shutdown_asyncgens())
         self.loop.close()
+        self.folder.cleanup()
 
     @rule(replica_id=st.sampled_from(REPLICAS), stream=st.sampled_from(STREAMS), count=st.integers(1, 3))
     def persist(self, replica_id: str, stream: str, count: int) -> None:
+        self.write(replica_id, stream, count)
+
+    def write(self, replica_id: str, stream: str, count: int) -> None:
         model = self.models[replica_id]
         new = [Noted(replica_id, self.count + index) for index in range(count)]
         self.count += count
@@ -116,11 +143,39 @@ class ReplicatedJournals(RuleBasedStateMachine):
     @precondition(lambda self: self.count)
     @rule(replica_id=st.sampled_from(REPLICAS), stream=st.sampled_from(STREAMS))
     def open_another_handle(self, replica_id: str, stream: str) -> None:
+        self.replace_handle(replica_id, stream)
+
+    def replace_handle(self, replica_id: str, stream: str) -> None:
         """A handle made anew has observed what its predecessor had when that last wrote, as soon as it writes."""
         model = self.models[replica_id]
         self.handles[replica_id, stream] = self.handle(replica_id, stream)
         own = [event for event in model.events[stream] if event.writer == replica_id]
         model.seen[stream] = set(self.pasts[own[-1]]) if own else set()
+
+    @rule(replica_id=st.sampled_from(REPLICAS), stream=st.sampled_from(STREAMS))
+    def write_with_two_live_handles(self, replica_id: str, stream: str) -> None:
+        """The handle that wrote last goes on; the other one is refused, and nothing changes."""
+        self.write(replica_id, stream, 1)
+        first = self.handles[replica_id, stream]
+        self.replace_handle(replica_id, stream)
+        self.write(replica_id, stream, 1)
+        with pytest.raises(ReplicaIdInUseError):
+            self.run(first.persist(Noted(replica_id, -1)))
+
+    @rule(killed=st.booleans())
+    def reopen(self, killed: bool) -> None:
+        """Close the journal that lives in a file, or leave it as a kill would, and open it again."""
+        journal, path = self.journals[IN_A_FILE], self.path
+        vector, log_id = self.stores[IN_A_FILE].vector, self.stores[IN_A_FILE].log_id
+        if killed:
+            self.openings += 1
+            shutil.copytree(path.parent, self.path.parent)
+        self.run(journal.__aexit__(None, None, None))
+        assert verify_journal(self.path).damages == []
+        self.enter(IN_A_FILE, Journal.open(self.path, durability="relaxed"))
+        assert (self.stores[IN_A_FILE].vector, self.stores[IN_A_FILE].log_id) == (vector, log_id)
+        for stream in STREAMS:
+            self.replace_handle(IN_A_FILE, stream)
 
     @invariant()
     def streams_hold_what_they_ought_to(self) -> None:
@@ -152,11 +207,8 @@ def _version(past: frozenset[Noted]) -> dict[str, int]:
     return {writer: count for writer in REPLICAS if (count := sum(event.writer == writer for event in past))}
 
 
-def _returning(store: MemoryStore) -> Callable[[], Coroutine[Any, Any, MemoryStore]]:
-    async def open_store() -> MemoryStore:
-        return store
-
-    return open_store
+async def _new_memory_store() -> MemoryStore:
+    return MemoryStore()
 
 
 TestReplicatedJournals = ReplicatedJournals.TestCase

@@ -83,15 +83,17 @@ class Membership:
 
     def hear(self, rows: Sequence[Row], now: float, effects: Effects) -> None:
         """A peer tells what others have said; those with whom we are connected say it themselves."""
+        is_anybody_new = False
         for row in rows[: self._settings.rows_max]:
             if row.replica_id == self._incarnation.replica_id:
                 self._incarnation.outdo(row, effects)
                 continue
-            if self._members.admit(row.replica_id, now - row.age_seconds, row.address):
-                self._remember_members(effects)
+            is_anybody_new |= self._members.admit(row.replica_id, now - row.age_seconds, row.address)
             if row.incarnation and row.replica_id not in self._neighbours:  # else it is a name only
                 self._members.say(row, now, direct=False)
                 self.revive(row.replica_id, now, effects)
+        if is_anybody_new:
+            self._remember_members(effects)
 
     def judge(self, now: float, effects: Effects) -> None:
         """Announce who is in another state now, by how long it was silent."""

@@ -4,7 +4,7 @@ An acknowledgement is a member's vector: it holds everything up to it, durably. 
 log up to it that they are held, and no acknowledgement is ever counted twice: members are counted, not messages.
 """
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from crdts import VersionVector
@@ -82,19 +82,21 @@ class Quorums:
                 del self._waits[log_id]
         self.inquiries = {number: inquiry for number, inquiry in self.inquiries.items() if inquiry.token != token}
 
-    def reached(self, log_ids: Iterable[str], holders: Callable[[str, int], int], members: int) -> list[Hashable]:
+    def reached(self, log_ids: Iterable[str], numbers: Callable[[str], Sequence[int]], members: int) -> list[Hashable]:
         """Return and forget the waits that are over, of those for some logs.
 
         Args:
             log_ids: the logs of which somebody has acknowledged more.
-            holders: says how many replicas hold an entry.
+            numbers: says up to which number each replica holds a log, the highest first.
             members: how many replicas there are.
         """
         tokens: list[Hashable] = []
         for log_id in log_ids:
             waits = self._waits.get(log_id)
             if waits:
-                over = [w for w in waits.values() if holders(log_id, w.number) >= required(w.replicas, members)]
+                held = [0, *numbers(log_id)]  # at place n: what n replicas hold at least
+                needed = {wait: required(wait.replicas, members) for wait in waits.values()}
+                over = [wait for wait, count in needed.items() if count < len(held) and held[count] >= wait.number]
                 for wait in over:
                     del waits[wait.token]
                     tokens.append(wait.token)

@@ -43,6 +43,11 @@ class Tally:
             held.add(self._replica_id)
         return held
 
+    def _numbers(self, log_id: str) -> list[int]:
+        """Return up to which number of a log each replica is known to hold it, the highest first."""
+        numbers = [member.vector[log_id] for member in self._members]
+        return sorted([*numbers, self._holdings.vector[log_id]], reverse=True)
+
     # Waiting --------------------------------------------------------------------------------------------------
 
     def wait_for(self, token: Hashable, log_id: str, number: int, replicas: Replicas, effects: Effects) -> None:
@@ -88,7 +93,7 @@ class Tally:
 
     def announce(self, log_ids: Iterable[str], effects: Effects) -> None:
         """Tell those whose waiting is over, as somebody holds more of some logs."""
-        tokens = self._quorums.reached(log_ids, lambda log, n: len(self.holders(log, n)), self.member_count)
+        tokens = self._quorums.reached(log_ids, self._numbers, self.member_count)
         effects.announce += [Agreed(token) for token in tokens]
         self.announce_answered(effects)
 

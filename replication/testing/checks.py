@@ -189,18 +189,18 @@ class Checks:
         core = replica.core
         if core is None:
             return
-        if core.vector != replica.disk.vector:
-            self.fail(
-                "durability", f"{replica.replica_id} says that it holds {core.vector}, its disk {replica.disk.vector}"
-            )
+        vector, durable = core.vector, replica.disk.vector
+        if vector is not durable and vector != durable:
+            self.fail("durability", f"{replica.replica_id} says that it holds {vector}, its disk {durable}")
         known = self._known[replica.replica_id]
-        if core.vector is not known.told:
-            if not core.vector.descends(known.told):
-                self.fail("durability", f"{replica.replica_id} held {known.told}, and now {core.vector}")
-            known.told = core.vector
-        if (
-            replica.receiving_bytes > self._settings.incoming_bytes + 2 * self._largest_message
-        ):  # and a snapshot's chunk
+        if vector is not known.told:
+            if not vector.descends(known.told):
+                self.fail("durability", f"{replica.replica_id} held {known.told}, and now {vector}")
+            known.told = vector
+        queue_bytes = (
+            self._settings.incoming_bytes + 2 * self._largest_message
+        )  # a last message, and a snapshot's chunk
+        if replica.receiving_bytes > queue_bytes:
             self.fail("bounds", f"{replica.replica_id} queues {replica.receiving_bytes} bytes for its disk")
 
     # Writing ------------------------------------------------------------------------------------------------------

@@ -67,6 +67,7 @@ class Connection:
         closed_at: the sides that know that it is gone.
         last_arrival: when the last message arrives at a side.
         under_way: bytes of entries on their way to a side.
+        early: from whom what has arrived at a side that does not know of the connection yet.
     """
 
     pair: Pair
@@ -75,6 +76,7 @@ class Connection:
     closed_at: set[str] = field(default_factory=set)
     last_arrival: dict[str, float] = field(default_factory=dict)
     under_way: dict[str, int] = field(default_factory=dict)
+    early: list[tuple[str, str, Message]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -187,8 +189,8 @@ class Network:
     def _arrive(self, connection: Connection, sender: str, receiver: str, message: Message) -> None:
         if not connection.is_alive:
             return
-        if receiver not in connection.open_at:  # it does not know of the connection yet
-            self._time.after(0.001, self._arrive, connection, sender, receiver, message)
+        if receiver not in connection.open_at:
+            connection.early.append((sender, receiver, message))
             return
         if type(message) is Entries:
             connection.under_way[receiver] -= sum([len(entry.body) for entry in message.entries])
@@ -198,6 +200,9 @@ class Network:
         if connection.is_alive:
             connection.open_at.add(receiver)
             self._receiver.connected(sender, receiver)
+            early, connection.early = connection.early, []
+            for message in early:
+                self._arrive(connection, *message)
 
     def _close(self, connection: Connection, sender: str, receiver: str) -> None:
         if receiver in connection.open_at:

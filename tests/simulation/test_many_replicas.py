@@ -13,7 +13,7 @@ WRITERS = 20
 
 
 def converged(count, seconds_max):
-    """Have a few of many replicas write; return for how long they took, virtually and really."""
+    """Have a few of many write on both sides of a partition; return how long it took, virtually and really."""
     names = [f"replica {number:04}" for number in range(count)]
     random = Random(count)
     settings = Settings(gossip_interval_seconds=20.0, suspect_after_seconds=200.0, dead_after_seconds=600.0)
@@ -23,9 +23,17 @@ def converged(count, seconds_max):
     for name in names:
         simulation.join(name)
     simulation.run_for(5.0)
+    for one in names[: count // 2]:
+        for other in names[count // 2 :]:
+            if simulation.network.is_connected(one, other):
+                simulation.network.block(one, other)
+                simulation.network.block(other, one)
     for name in random.sample(names, WRITERS):
         simulation.write(name, Change("visits", "increment", 1))
         simulation.run_for(1.0)
+    simulation.run_for(30.0)
+    assert simulation.differences()
+    simulation.network.heal()
     while simulation.differences():
         assert simulation.time.now < seconds_max, simulation.differences()
         simulation.run_for(10.0)

@@ -19,17 +19,16 @@ caller who closes the lane: it ends by itself when all is committed, whoever wai
 Invariant: at most one batch is with the thread.
 """
 
-import asyncio
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 import anyio
-from anyio.lowlevel import current_token
 
 from calliope.errors import JournalClosedError
+from calliope.stores.event_loop import EventLoop, EventLoopEndedError, Waiter
 
 Request = TypeVar("Request")
 Reply = TypeVar("Reply")
@@ -37,20 +36,6 @@ Outcome = TypeVar("Outcome")
 
 LANE_REQUESTS_MAX = 16_384
 """How many requests may gather for the next commit; further callers wait for room."""
-
-
-class Waiter(Protocol):
-    """What a caller awaits: an asyncio future, or what does its work on trio."""
-
-    def done(self) -> bool:
-        """Whether nobody waits any more."""
-        ...
-
-    def set_result(self, result: None, /) -> None:
-        """End the waiting."""
-        ...
-
-    def __await__(self) -> Generator[Any, Any, None]: ...
 
 
 class Pending(Generic[Request, Reply]):
@@ -95,7 +80,7 @@ class CommitLane(Generic[Request, Reply, Outcome]):
         self._ended = anyio.Event()
         self._turn_over: anyio.Event | None = None
         self._queue: SimpleQueue[list[Pending[Request, Reply]] | None] = SimpleQueue()
-        self._call_in_loop, self._soon, self._new_waiter = _event_loop()
+        self._loop = EventLoop()
         threading.Thread(target=self._work, name="calliope-commit-lane", daemon=True).start()
 
     async def submit(self, request: Request) -> Reply:
@@ -111,7 +96,7 @@ class CommitLane(Generic[Request, Reply, Outcome]):
             await self._turn()
         if self._closed:
             raise JournalClosedError("the journal is closed; nothing was written")
-        pending: Pending[Request, Reply] = Pending(request, self._new_waiter())
+        pending: Pending[Request, Reply] = Pending(request, self._loop.new_waiter())
         self._gathering.append(pending)
         if not self._committing and not self._handing_over:
             self._hand_over_soon()
@@ -122,10 +107,7 @@ class CommitLane(Generic[Request, Reply, Outcome]):
 
     def post(self, function: Callable[..., object], *arguments: Any) -> None:
         """Run a function in the event loop; for the lane's thread, which ends if the event loop has ended."""
-        try:
-            self._call_in_loop(function, *arguments)
-        except RuntimeError as error:
-            raise EventLoopEndedError from error
+        self._loop.post(function, *arguments)
 
     async def aclose(self) -> None:
         """Return when all that was accepted is committed and everything is released; closing twice does nothing.
@@ -150,7 +132,7 @@ class CommitLane(Generic[Request, Reply, Outcome]):
 
     def _hand_over_soon(self) -> None:
         self._handing_over = True
-        self._soon(self._hand_over)
+        self._loop.soon(self._hand_over)
 
     def _hand_over(self) -> None:
         self._handing_over = False
@@ -195,33 +177,3 @@ class CommitLane(Generic[Request, Reply, Outcome]):
             if batch is None:
                 return
             self.post(self._finish, batch, self._commit(batch))
-
-
-class EventLoopEndedError(Exception):
-    """The event loop ended without closing the lane: nobody is left to tell."""
-
-
-class _EventWaiter:
-    """A future for event loops that have none."""
-
-    __slots__ = ("_event",)
-
-    def __init__(self) -> None:
-        self._event = anyio.Event()
-
-    def done(self) -> bool:
-        return self._event.is_set()
-
-    def set_result(self, _: None, /) -> None:
-        self._event.set()
-
-    def __await__(self) -> Generator[Any, Any, None]:
-        return self._event.wait().__await__()
-
-
-def _event_loop() -> tuple[Callable[..., object], Callable[..., object], Callable[[], Waiter]]:
-    """Return how to run a function in this event loop from another thread, and from itself, and how to wait."""
-    native: Any = current_token().native_token
-    if isinstance(native, asyncio.AbstractEventLoop):
-        return native.call_soon_threadsafe, native.call_soon, native.create_future
-    return native.run_sync_soon, native.run_sync_soon, _EventWaiter

@@ -24,6 +24,7 @@ from calliope.stores.postgres_reader import Connection, PostgresReader
 from calliope.stores.postgres_schema import create_or_check
 from calliope.stores.postgres_writer import FOREIGN_RECORDS_MAX, Advance, PostgresWriter, Request
 from calliope.stores.protocol import AppendRequest, StoredSnapshot
+from calliope.stores.read_lane import ReadLane
 from calliope.stores.reader_backed import ReaderBacked
 from calliope.stores.record import StoredRecord
 from calliope.stores.snapshot_rows import snapshot_row
@@ -61,8 +62,8 @@ class PostgresStore(ReaderBacked[PostgresReader]):
         self.tail = Tail(writer.head)
         self._process = os.getpid()
         self._closed = False
-        self._reading = anyio.CapacityLimiter(address.readers)
         self._readers = _Readers(address)
+        self._reads = ReadLane(self._readers.read, address.readers)
         self._lane: CommitLane[Request, object, Advance] = CommitLane(
             writer.commit, self._announce, lambda: IDLE_SECONDS, writer.close
         )
@@ -109,6 +110,7 @@ class PostgresStore(ReaderBacked[PostgresReader]):
         if self._process != os.getpid():
             return  # all of it belongs to the other process
         first, self._closed = not self._closed, True
+        self._reads.close()
         try:
             self._writer.give_up()
             await self._lane.aclose()
@@ -128,7 +130,7 @@ class PostgresStore(ReaderBacked[PostgresReader]):
 
     async def _read(self, read: Callable[[PostgresReader], T]) -> T:
         self._check_usable()
-        return await anyio.to_thread.run_sync(self._readers.read, read, limiter=self._reading)
+        return await self._reads.submit(read)
 
     def _announce(self, advance: Advance) -> None:
         """Publish what is new; the lane and the listener may both bring it, so some of it may be known."""

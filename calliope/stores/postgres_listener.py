@@ -14,7 +14,7 @@ import psycopg
 from psycopg.sql import SQL, Identifier
 
 from calliope.errors import CalliopeError
-from calliope.stores.commit_lane import EventLoopEndedError
+from calliope.stores.event_loop import EventLoopEndedError
 from calliope.stores.postgres_address import PostgresAddress
 from calliope.stores.postgres_reader import Connection, PostgresReader
 

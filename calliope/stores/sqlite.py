@@ -23,6 +23,7 @@ from calliope.stores.log_state import LogState, check_forgettable
 from calliope.stores.log_tail import LogTail
 from calliope.stores.page_checksums import VFS_NAME
 from calliope.stores.protocol import AppendRequest, StoredSnapshot
+from calliope.stores.read_lane import ReadLane
 from calliope.stores.reader_backed import ReaderBacked
 from calliope.stores.record import StoredRecord
 from calliope.stores.replica_store import Appended, LogPage, StoredState, Writing
@@ -88,7 +89,7 @@ class SqliteStore(ReaderBacked[SqliteReader]):
         self._process = os.getpid()
         self._forks = _forks
         self._closed = False
-        self._reading = anyio.CapacityLimiter(READERS_MAX)
+        self._reads = ReadLane(self._read_now, READERS_MAX)
         self._lane: CommitLane[Request, object, Advance] = CommitLane(
             writer.commit, self._announce, self._look_for_others, self._close_connections
         )
@@ -224,6 +225,7 @@ class SqliteStore(ReaderBacked[SqliteReader]):
         self._closed = True
         if self._forks != _forks:
             return  # all of it belongs to the other process
+        self._reads.close()
         try:
             await self._lane.aclose()
         finally:
@@ -236,7 +238,7 @@ class SqliteStore(ReaderBacked[SqliteReader]):
 
     async def _read(self, read: Callable[[SqliteReader], T]) -> T:
         self._check_usable()
-        return await anyio.to_thread.run_sync(self._read_now, read, limiter=self._reading)
+        return await self._reads.submit(read)
 
     def _read_now(self, read: Callable[[SqliteReader], T]) -> T:
         try:

@@ -35,12 +35,16 @@ class Committing:
         store: where they are written.
         keys: shows them once they are durable.
         clock: the time that they are stamped with.
+
+    Attributes:
+        writing: held while a batch is with the store; who holds it may move to another log.
     """
 
     def __init__(self, store: ReplicaStore, keys: KeySpace, clock: MicrosecondClock) -> None:
         self._store = store
         self._keys = keys
         self._clock = clock
+        self.writing = anyio.Lock()
         self._gathering = CommitBatch(keys.log_id)
         self._wanted = anyio.Event()
         self._is_unsure = False
@@ -86,9 +90,10 @@ class Committing:
 
     async def _commit(self, batch: CommitBatch) -> None:
         try:
-            self._check_log(batch, self._store.log_id)
-            log_id, number = await self._store.append_operations(batch.changes(self._clock()))
-            self._check_log(batch, log_id)  # what is in another log than its writer's is passed over, everywhere
+            async with self.writing:
+                self._check_log(batch, self._store.log_id)
+                log_id, number = await self._store.append_operations(batch.changes(self._clock()))
+            self._check_log(batch, log_id)  # another process: such a change is passed over, everywhere
         except Exception as error:
             await self._fail(batch, error)
             return

@@ -291,8 +291,9 @@ class Replicator:
 
     async def use_log(self, log_id: str) -> None:
         """Write in another log from now on; updates that have not been submitted are prepared anew, or fail."""
-        await self._store.use_log(log_id)
-        self._keys.renew()
+        async with self._committing.writing:
+            await self._store.use_log(log_id)
+            self._keys.renew()
 
     async def checkpoint(self) -> None:
         """Store the states of all keys that have changed; delete operations that all replicas hold."""

@@ -480,8 +480,10 @@ async def test_another_log_is_written_from_now_on():
         assert await value_of(a, "visits", GCounter) == 11
 
 
-async def test_an_update_that_waits_while_the_log_changes_is_prepared_anew():
+@pytest.mark.parametrize("by_another_process", [False, True])
+async def test_an_update_that_waits_while_the_log_changes_is_prepared_anew(by_another_process):
     async with running() as a:
+        use_log = a.store.use_log if by_another_process else a.replicator.use_log
         a.store.gate = anyio.Event()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(a.replicator.update, "visits", GCounter, GCounter.increment)
@@ -489,7 +491,8 @@ async def test_an_update_that_waits_while_the_log_changes_is_prepared_anew():
             for _ in range(3):
                 tasks.start_soon(a.replicator.update, "visits", GCounter, GCounter.increment)
             await settle()
-            await a.replicator.use_log("a~02")
+            tasks.start_soon(use_log, "a~02")
+            await settle()
             a.store.gate.set()
         assert await value_of(a, "visits", GCounter) == 4
         assert {change.writer for changes in a.store.commits[1:] for change in changes} == {"a~02"}

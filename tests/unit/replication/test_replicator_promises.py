@@ -169,3 +169,18 @@ async def test_a_value_to_which_nothing_was_done_shows_nothing_that_may_still_fa
         shown = value.value
         a.store.gate.set()
     assert shown == 0
+
+
+async def test_a_replica_that_moves_to_another_log_finishes_what_it_is_writing_in_the_first():
+    async with running() as a:
+        async with anyio.create_task_group() as tasks:
+            a.store.gate = anyio.Event()
+            tasks.start_soon(increment, a, "visits")
+            await anyio.wait_all_tasks_blocked()
+            tasks.start_soon(a.replicator.use_log, "a~02")
+            await anyio.wait_all_tasks_blocked()
+            a.store.gate.set()
+        await increment(a, "visits")
+        assert a.replicator.quarantined == 0
+        assert a.store.vector.to_dict() == {"a~01": 1, "a~02": 1}
+        assert (await a.replicator.get("visits", GCounter)).value == 2

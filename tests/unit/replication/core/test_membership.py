@@ -2,7 +2,7 @@
 
 import pytest
 
-from replication.core.effects import MemberChanged
+from replication.core.effects import MemberChanged, Remember
 from replication.core.messages import Digest, Entries, Fence, Heartbeat
 from tests.unit.replication.core.replicas import Replica, digest, entries, entry, row, vector
 
@@ -183,3 +183,34 @@ def test_who_is_connected_is_told():
     anna.do(anna.core.disconnected(0.0, "carla"))
     anna.wait(0.0)
     assert anna.messages(Digest, "ben")[0].neighbours == ("ben", "dora")
+
+
+# Facts ----------------------------------------------------------------------------------------------------------------
+
+
+def test_members_and_fences_that_could_not_be_remembered_are_remembered_at_the_next_round():
+    anna = Replica().meet("carla")
+    anna.is_slow = True
+    anna.meet("ben")
+    anna.do(anna.core.remove(0.0, "carla"))
+    anna.fail()
+    anna.is_slow = False
+    anna.wait(0.0)
+    anna.start()
+    assert states(anna) == {"anna": "alive", "ben": "suspect", "carla": "removed"}
+
+
+def test_many_new_members_of_one_digest_are_remembered_together():
+    anna = Replica().meet("ben")
+    digests = digest("ben", rows=[row("carla"), row("dora"), row("emil")], sequence=2)
+    stored = anna.stored_while(lambda: anna.hear("ben", digests))
+    assert [persist.name for persist in stored if isinstance(persist, Remember)] == ["members"]
+
+
+def test_a_start_that_could_not_be_counted_does_no_harm():
+    anna = Replica()
+    anna.is_slow = True
+    anna.do(anna.core.start(0.0))
+    anna.fail()
+    anna.is_slow = False
+    assert anna.wait(1.0).facts["incarnation"] == b"1"

@@ -5,6 +5,7 @@ import pytest
 from replication.core import questions
 from replication.core.effects import Agreed
 from replication.core.messages import Answer, Entries, Question
+from replication.core.settings import Settings
 from tests.unit.replication.core.replicas import Replica, connect, converse, digest, disconnect, entries, vector
 
 
@@ -158,3 +159,11 @@ def test_what_an_asker_holds_counts_as_said():
     assert anna.messages(Answer) == [Answer("ben", 1, "anna", vector(anna=3))]
     anna.hear("ben", digest("ben", vector(anna=3), sequence=2)).write()
     assert [sent.number for message in anna.messages(Entries) for sent in message.entries] == [4]
+
+
+def test_a_question_gives_no_room_back_on_the_way():
+    """What is on its way when a peer asks is still on its way."""
+    anna = Replica(settings=Settings(window_bytes=100)).meet("ben").write(3, size=100)
+    assert len(anna.take_sent(Entries)) == 1
+    anna.hear("ben", *[Question("ben", number, vector()) for number in range(1, 5)])
+    assert anna.take_sent(Entries) == []

@@ -8,7 +8,16 @@ from calliope.stores.replica_store import LogPage, StoredState
 from calliope.stores.versioned import LogEntry
 from replication.core.bootstrap import Bootstrap
 from replication.core.effects import Install, MergeStates, Read, ReadStates
-from replication.core.messages import Cursor, Digest, Entries, Heartbeat, SnapshotChunk, SnapshotRequest
+from replication.core.messages import (
+    Acknowledgement,
+    Cursor,
+    Digest,
+    Entries,
+    Heartbeat,
+    Question,
+    SnapshotChunk,
+    SnapshotRequest,
+)
 from replication.core.settings import Settings
 from tests.unit.replication.core.replicas import Replica, connect, converse, digest, disconnect, entry, vector
 
@@ -393,3 +402,47 @@ def test_a_snapshot_that_is_installed_makes_everybody_begin_again():
     zoe.hear("anna", chunk())
     assert {(message.beginning, message.own.vector) for message in zoe.messages(Digest)} == {(1, vector(anna=5))}
     assert zoe.wait(0.0).take_sent(Heartbeat) != []
+
+
+def test_how_far_a_snapshot_has_come_is_remembered_again_if_it_could_not_be():
+    zoe = asking()
+    zoe.is_slow = True
+    zoe.hear("anna", chunk(states=(STATES["a"],), following=Cursor("a")))
+    remember = zoe.waiting.pop(0)
+    zoe.do(zoe.core.failed(0.0, remember))
+    zoe.is_slow = False
+    zoe.store()
+    assert "bootstrap" not in zoe.facts
+    zoe.wait(0.0)
+    assert "bootstrap" in zoe.facts
+
+
+def test_an_acknowledgement_may_lift_a_peer_over_the_floor():
+    anna = old().meet("zoe")
+    assert anna.take_sent(Entries) == []
+    anna.hear("zoe", Acknowledgement(vector(anna=4)))
+    (message,) = anna.messages(Entries)
+    assert [sent.number for sent in message.entries] == [5]
+
+
+def test_a_question_may_lift_a_peer_over_the_floor():
+    anna = old().meet("zoe").hear("zoe", Question("zoe", 1, vector(anna=4)))
+    (message,) = anna.messages(Entries)
+    assert [sent.number for sent in message.entries] == [5]
+
+
+def test_a_snapshot_whose_last_chunk_is_on_its_way_to_the_disk_is_not_asked_for_again():
+    zoe = asking()
+    zoe.is_slow = True
+    zoe.hear("anna", chunk(states=(STATES["a"],)))
+    zoe.take_sent()
+    zoe.wait(20.0)
+    assert zoe.messages(SnapshotRequest) == []
+
+
+def test_a_disk_that_fails_with_states_of_a_snapshot_that_is_over_changes_nothing():
+    zoe = new().meet("anna")
+    merge = MergeStates("anna", (STATES["a"],))
+    zoe.do(zoe.core.merged(0.0, merge))
+    zoe.do(zoe.core.failed(0.0, merge))
+    assert zoe.wait(1.0).refused == []

@@ -1,5 +1,6 @@
 """The stable version: what no operation still to come can be concurrent to."""
 
+from replication.core import stability
 from replication.core.effects import Stable
 from replication.core.messages import Acknowledgement, Entries
 from tests.unit.replication.core.replicas import Replica, digest, entries, row, vector
@@ -82,4 +83,13 @@ def test_the_stable_version_never_goes_back():
     stable(anna)
     anna.hear("ben", digest("ben", rows=[row("carla")], sequence=2))
     assert stable(anna) == []
+    assert anna.core.stable == vector(anna=1)
+
+
+def test_in_a_large_cluster_it_is_looked_more_seldom(monkeypatch):
+    monkeypatch.setattr(stability, "COMPARED_A_ROUND", 1)
+    anna = Replica().meet("ben").meet("carla").write()
+    assert stable(anna) == []
+    anna.hear("ben", Acknowledgement(vector(anna=1))).hear("carla", Acknowledgement(vector(anna=1)))
+    anna.wait(2.0)
     assert anna.core.stable == vector(anna=1)

@@ -123,3 +123,20 @@ def test_who_does_not_wait_any_more_is_not_told(anna):
 
 def test_giving_up_what_nobody_waits_for_does_nothing(anna):
     assert anna.core.give_up("never heard of") == {"anna"}
+
+
+def test_who_waits_for_two_entries_of_two_logs_gives_both_up(anna):
+    anna.do(anna.core.wait_for(0.0, "both", "anna~1", 1, 5))
+    anna.do(anna.core.wait_for(0.0, "both", "ben~1", 1, 5))
+    anna.core.give_up("both")
+    for peer in ("ben", "carla", "dora", "emil"):
+        anna.hear(peer, digest(peer, vector(anna=1, ben=1), sequence=2))
+    anna.hear("ben", Entries(entries("ben~1", 1, 1)))
+    assert said_to(anna) == []
+
+
+def test_a_short_wait_ends_while_a_longer_one_of_the_same_log_goes_on(anna):
+    wait_for(anna, "two", 1, 2)
+    wait_for(anna, "all", 1, "all")
+    anna.hear("ben", Acknowledgement(vector(anna=1)))
+    assert said_to(anna) == ["two"]

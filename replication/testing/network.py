@@ -79,16 +79,6 @@ class Connection:
     early: list[tuple[str, str, Message]] = field(default_factory=list)
 
 
-@dataclass(slots=True)
-class Held:
-    """A message that waits to be delivered by hand."""
-
-    sender: str
-    receiver: str
-    message: Message
-    connection: Connection
-
-
 class Network:
     """Carries messages.
 
@@ -100,8 +90,6 @@ class Network:
 
     Attributes:
         blocked: the directions in which nothing passes.
-        by_hand: messages wait until somebody delivers them.
-        held: those that wait.
         most_under_way: the most bytes of entries that were on their way in one direction of a connection.
     """
 
@@ -112,8 +100,6 @@ class Network:
         self._connections: dict[Pair, Connection] = {}
         self.faults = faults
         self.blocked: set[Pair] = set()
-        self.by_hand = False
-        self.held: list[Held] = []
         self.most_under_way = 0
 
     def is_connected(self, one: str, other: str) -> bool:
@@ -135,7 +121,6 @@ class Network:
         connection = self._connections.get(_pair(one, other))
         if connection is not None and connection.is_alive:
             connection.is_alive = False
-            self.held = [held for held in self.held if held.connection is not connection]
             for side, peer in self._sides(connection.pair):
                 self._time.after(self._late(), self._close, connection, peer, side)
 
@@ -160,20 +145,13 @@ class Network:
             return
         if self.faults.through_bytes:
             message = wire.decode(wire.encode(message))
-        if self.by_hand:
-            self.held.append(Held(sender, receiver, message, connection))
-        elif (sender, receiver) in self.blocked or self._happens(self.faults.loss):
+        if (sender, receiver) in self.blocked or self._happens(self.faults.loss):
             if self.faults.ordered:
                 self.disconnect(sender, receiver)
         else:
             self._post(connection, sender, receiver, message)
             if not self.faults.ordered and self._happens(self.faults.duplication):
                 self._post(connection, sender, receiver, message)
-
-    def deliver(self, held: Held) -> None:
-        """Deliver a message that waits."""
-        self.held.remove(held)
-        self._post(held.connection, held.sender, held.receiver, held.message)
 
     def _post(self, connection: Connection, sender: str, receiver: str, message: Message) -> None:
         arrival = self._time.now + self._late()

@@ -33,8 +33,9 @@ To see a fault caught, give another protocol or disk: `Schedule(7, core_type=…
 from replication.testing.checks import SimulationError
 from replication.testing.disk import Disk
 from replication.testing.network import NetworkFaults
+from replication.testing.plan import Plan, draw
 from replication.testing.scenario import Scenario
-from replication.testing.schedule import Plan, Report, Schedule, draw
+from replication.testing.schedule import Report, Schedule
 from replication.testing.simulation import Simulation
 from replication.testing.values import AppliedOperations, Change, CrdtValues
 

@@ -58,7 +58,8 @@ class Outcomes:
             parts.membership.failed(persist)
             if persist.name == "bootstrap":
                 parts.target.forgot()
-        if isinstance(persist, (Receive, MergeStates, Install)):
+        is_of_snapshot = isinstance(persist, Receive) and persist.snapshot is not None
+        if is_of_snapshot or isinstance(persist, (MergeStates, Install)):
             parts.target.give_up()
 
     def installed(self, now: float, install: Install, effects: Effects) -> None:

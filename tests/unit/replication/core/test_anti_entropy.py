@@ -96,6 +96,31 @@ def test_over_an_unordered_transport_one_batch_is_on_its_way_at_a_time():
     assert sent(anna, "ben") == [["anna~1:2", "anna~1:3"]]
 
 
+def test_what_a_peer_has_sent_us_meanwhile_is_not_sent_back():
+    anna = Replica().meet("ben")
+    anna.hear("ben", Entries(entries("ben~1", 1, 2)))
+    anna.do(anna.core.connected(0.0, "carla"))
+    (link,) = [link for link in anna.core._parts.neighbours if link.peer == "carla"]
+    read = Read("carla", vector(), 0, 1_000, link.epoch)
+    page = anna.log.page(vector(), 0, 1_000)
+    anna.hear("carla", Entries(entries("ben~1", 1, 1)))
+    anna.take_sent()
+    anna.do(anna.core.loaded(0.0, read, page))
+    assert sent(anna, "carla") == [["ben~1:2"]]
+
+
+def test_what_was_forgotten_between_reading_and_sending_is_not_jumped_over():
+    anna = Replica().meet("ben").write(3)
+    anna.take_sent()
+    anna.log.forget_operations(2)
+    anna.hear("ben", digest("ben", beginning=1, sequence=2))
+    assert sent(anna, "ben") == []
+    anna.core.compacted(anna.log.state.floor)
+    anna.hear("ben", Acknowledgement(vector(anna=2)))
+    anna.wait(3.0)
+    assert sent(anna, "ben") == [["anna~1:3"]]
+
+
 # What a nearer one sends ----------------------------------------------------------------------------------------------
 
 

@@ -71,6 +71,21 @@ def test_where_messages_are_lost_it_names_everything():
     assert anna.messages(Acknowledgement) == [Acknowledgement(vector(anna=1, ben=1))]
 
 
+def test_nothing_is_acknowledged_before_the_first_digest_of_a_peer():
+    anna = Replica()
+    anna.do(anna.core.connected(0.0, "ben"))
+    anna.take_sent()
+    anna.hear("ben", Entries((entry("ben~1", 1),)))
+    assert (anna.held, anna.sent) == (vector(ben=1), [])
+
+
+def test_before_its_time_a_round_does_nothing():
+    anna = Replica().meet("ben").wait(0.1)
+    anna.take_sent()
+    anna.do(anna.core.tick(anna.now))
+    assert anna.sent == []
+
+
 # What others have said ------------------------------------------------------------------------------------------------
 
 

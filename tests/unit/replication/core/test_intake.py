@@ -3,7 +3,7 @@
 import pytest
 
 from replication.core.effects import Receive
-from replication.core.messages import Acknowledgement, Digest, Entries, Fence
+from replication.core.messages import Acknowledgement, Cursor, Digest, Entries, Fence, SnapshotChunk
 from replication.core.settings import Settings
 from tests.unit.replication.core.replicas import Replica, digest, entries, entry, vector
 
@@ -125,6 +125,17 @@ def test_nothing_behind_a_fence_is_taken(settings):
     anna.hear("carla", Entries(entries("ben~1", 2, 3)))
     assert anna.held == vector(ben=2)
     assert [peer for peer, _ in anna.refused] == ["ben"]
+
+
+def test_what_fails_of_a_peer_does_not_end_a_snapshot_of_another():
+    anna = Replica().meet("ben").meet("carla", vector(carla=5), floor=vector(carla=3))
+    anna.hear("carla", digest("carla", vector(carla=5), floor=vector(carla=3), sequence=2))
+    anna.is_slow = True
+    anna.hear("ben", Entries((entry("ben~1", 1),)))
+    anna.fail()
+    anna.is_slow = False
+    anna.hear("carla", SnapshotChunk(Cursor(), vector(carla=5), (), (), None))
+    assert anna.held == vector(carla=5)
 
 
 def test_a_message_without_anything_in_it_does_no_harm():

@@ -176,6 +176,7 @@ class ReplicatedJournals(RuleBasedStateMachine):
         assert (self.stores[IN_A_FILE].vector, self.stores[IN_A_FILE].log_id) == (vector, log_id)
         for stream in STREAMS:
             self.replace_handle(IN_A_FILE, stream)
+            self.write(IN_A_FILE, stream, 1)  # what was observed and written before is known at once
 
     @invariant()
     def streams_hold_what_they_ought_to(self) -> None:

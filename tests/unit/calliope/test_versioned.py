@@ -27,7 +27,8 @@ def encoded(*changes: Versioned) -> list[bytes]:
 
 @pytest.mark.parametrize("count", [0, 1, 15, 16, 17, 65_535, 65_536])
 def test_an_entry_gives_its_changes_back(count: int):
-    changes = [change(counter) for counter in range(1, count + 1)]
+    changes = [change(counter) for counter in range(1, min(count, 100) + 1)]
+    changes += changes[:1] * (count - len(changes))
     entry = log_entry("berlin~1", 3, "operations", changes)
     assert entry.changes == changes
     assert entry.body == msgspec.msgpack.encode(changes)

@@ -6,7 +6,7 @@ from replication.core.holdings import Holdings
 from replication.core.members import Members
 from replication.core.tally import Tally
 
-COMPARED_A_ROUND = 20_000
+COMPARED_A_ROUND = 5_000
 """How many numbers are compared in a gossip round, on average; with many members and logs it is looked more seldom."""
 
 

@@ -30,10 +30,10 @@ A failure is a `SimulationError` that names its seed; `python -m replication.tes
 To see a fault caught, give another protocol or disk: `Schedule(7, core_type=…, disk_type=…)`.
 """
 
-from replication.testing.checks import SimulationError
 from replication.testing.disk import Disk
 from replication.testing.network import NetworkFaults
 from replication.testing.plan import Plan, draw
+from replication.testing.promises import SimulationError
 from replication.testing.scenario import Scenario
 from replication.testing.schedule import Report, Schedule
 from replication.testing.simulation import Simulation

@@ -3,7 +3,7 @@
 import sys
 from argparse import ArgumentParser
 
-from replication.testing.checks import SimulationError
+from replication.testing.promises import SimulationError
 from replication.testing.schedule import Schedule
 
 

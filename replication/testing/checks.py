@@ -2,22 +2,11 @@
 
 The checks see everything: all disks, all messages, and what each writer held when it wrote. They know what was *ever*
 durable at a replica, so a disk that goes back in time makes none of them a liar.
-
-* Causal delivery: an entry is held only with everything that its writer held when it wrote it.
-* Exactly once: a journal takes each number of a log once, without gaps apart from what a snapshot contains.
-* Durability: nothing is said to be held, or sent, that is not durable; nothing durable is lost by a crash.
-* Quorums: who is counted did hold the entry; a read at a quorum holds what so many replicas held when it began.
-* Stability: nothing arrives that had not seen what was said to be stable.
-* Numbers: no number that another replica holds is used again with other content.
-* Fences: nothing is taken of what a removed replica wrote beyond its fence.
-* Bounds: what waits for the disk, and what is on its way, has a limit.
-* Peace: nobody is refused for a fault, for here nobody lies.
-* Convergence: when all has healed, vectors and values become equal, and waits come to their end.
+What they check is listed in `replication.testing.promises`.
 """
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, NoReturn, Protocol
+from typing import NoReturn
 
 from calliope.stores.versioned import LogEntry, replica_of
 from crdts import VersionVector
@@ -25,86 +14,11 @@ from replication.core.agreement import Replicas
 from replication.core.effects import Receive
 from replication.core.messages import Acknowledgement, Answer, Digest, Entries, Message, SnapshotChunk
 from replication.core.quorum import required
-from replication.core.replica import ReplicaCore
 from replication.core.settings import Settings
 from replication.testing.disk import Commit, Disk
+from replication.testing.known import Asked, Checked, Known, Wait, Written
+from replication.testing.promises import Promise, SimulationError
 from replication.testing.trace import Trace
-
-
-class Checked(Protocol):
-    """What is to be known of a replica."""
-
-    replica_id: str
-    disk: Disk
-    core: ReplicaCore | None
-
-    @property
-    def running(self) -> ReplicaCore:
-        """The core."""
-        ...
-
-    @property
-    def receiving_bytes(self) -> int:
-        """How much of what peers sent waits for the disk."""
-        ...
-
-
-Promise = Literal[
-    "causal delivery", "exactly once", "durability", "quorums", "stability", "numbers", "fences", "bounds", "peace",
-    "convergence",
-]  # fmt: skip
-"""What is checked; see the head of the module."""
-
-
-class SimulationError(AssertionError):
-    """A promise was broken; the message says how to see it again.
-
-    Attributes:
-        promise: which.
-    """
-
-    def __init__(self, promise: Promise, message: str) -> None:
-        super().__init__(message)
-        self.promise = promise
-
-
-class Written(NamedTuple):
-    """An entry, and what its writer held before it wrote it."""
-
-    entry: LogEntry
-    seen: VersionVector
-
-
-class Wait(NamedTuple):
-    """Somebody waits until so many replicas hold an entry."""
-
-    log_id: str
-    number: int
-    needed: int
-
-
-class Asked(NamedTuple):
-    """Somebody waits for what so many replicas held at a moment."""
-
-    needed: int
-    held: dict[str, VersionVector]
-
-
-@dataclass(slots=True)
-class Known:
-    """What the checks know of one replica.
-
-    Attributes:
-        ever: what was ever durable there.
-        told: what it last said that it holds.
-        stable: the highest version that it said to be stable.
-        went_back: its disk was restored: it may know less than before.
-    """
-
-    ever: VersionVector = field(default_factory=VersionVector)
-    told: VersionVector = field(default_factory=VersionVector)
-    stable: VersionVector = field(default_factory=VersionVector)
-    went_back: bool = False
 
 
 class Checks:

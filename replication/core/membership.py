@@ -13,6 +13,7 @@ from replication.core.incarnation import Incarnation
 from replication.core.members import Members, MemberState
 from replication.core.messages import Fence, Row
 from replication.core.neighbours import Neighbours
+from replication.core.scrutiny import Scrutiny
 from replication.core.settings import Settings
 from replication.core.tally import Tally
 
@@ -44,6 +45,7 @@ class Membership:
     Args:
         incarnation: in whose name we speak.
         holdings: what this journal holds.
+        scrutiny: what others may hold.
         members: the others.
         neighbours: the links.
         tally: who waits for how many.
@@ -54,6 +56,7 @@ class Membership:
         self,
         incarnation: Incarnation,
         holdings: Holdings,
+        scrutiny: Scrutiny,
         members: Members,
         neighbours: Neighbours,
         tally: Tally,
@@ -61,6 +64,7 @@ class Membership:
     ) -> None:
         self._incarnation = incarnation
         self._holdings = holdings
+        self._scrutiny = scrutiny
         self._members = members
         self._neighbours = neighbours
         self._tally = tally
@@ -88,6 +92,8 @@ class Membership:
             if row.replica_id == self._incarnation.replica_id:
                 self._incarnation.outdo(row, effects)
                 continue
+            if not self._scrutiny.is_possible(row.vector):
+                continue  # nobody is counted for it; who tells it may not know better
             is_anybody_new |= self._members.admit(row.replica_id, now - row.age_seconds, row.address)
             if row.incarnation and row.replica_id not in self._neighbours:  # else it is a name only
                 self._members.say(row, now, direct=False)

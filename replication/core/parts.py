@@ -59,7 +59,7 @@ class Parts:
         self.tally = tally = Tally(me, holdings, members, start.expected)
         self.stability = Stability(holdings, members, tally)
         self.gossip = Gossip(said, log, holdings, members, links, settings, start.random)
-        self.membership = Membership(said, holdings, members, links, tally, settings)
+        self.membership = Membership(said, holdings, scrutiny, members, links, tally, settings)
         self.anti_entropy = AntiEntropy(me, holdings, members, links, settings)
         self.questions = Questions(me, holdings, scrutiny, members, links, self.anti_entropy, tally, settings)
         self.source = SnapshotSource(holdings, settings)

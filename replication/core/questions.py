@@ -107,6 +107,8 @@ class Questions:
         inquiry = self._tally.inquiry(answer.number)
         if inquiry is None or self._members.get(answer.replica_id) is None:
             return
+        if link.peer != answer.replica_id and not self._scrutiny.is_possible(answer.vector):
+            return  # whoever led it back is not at fault
         if not self._scrutiny.believes(link, answer.vector, effects):
             return
         if answer.replica_id not in inquiry.answers and self._tally.is_short(inquiry):

@@ -32,9 +32,13 @@ class Scrutiny:
         if len(self._checksums) > CHECKSUMS_MAX:
             self._checksums.popitem(last=False)
 
+    def is_possible(self, vector: VersionVector) -> bool:
+        """Say whether somebody may hold this: nobody holds what we have not written yet."""
+        return self._own_log.was_written(vector)
+
     def believes(self, link: Link, vector: VersionVector, effects: Effects) -> bool:
         """Say whether somebody may hold what a peer says; refuse the peer if it claims what we never wrote."""
-        if self._own_log.was_written(vector):
+        if self.is_possible(vector):
             return True
         reason = f"claims that {self._own_log.log_id} has a number that was never written"
         effects.refuse.append(Refuse(link.peer, reason))

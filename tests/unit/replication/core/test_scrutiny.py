@@ -6,7 +6,7 @@ from calliope.stores.versioned import LogEntry
 from crdts import VersionVector
 from replication.core import scrutiny
 from replication.core.messages import Acknowledgement, Answer, Entries, Question
-from tests.unit.replication.core.replicas import Replica, digest, entries, entry, vector
+from tests.unit.replication.core.replicas import Replica, digest, entries, entry, row, vector
 
 
 @pytest.fixture
@@ -48,6 +48,24 @@ def test_an_answer_that_claims_our_future_is_refused(anna):
     anna.announced.clear()
     anna.hear("ben", Answer("anna", question.number, "ben", FUTURE))
     assert_refused(anna, "claims that anna~1 has a number that was never written")
+
+
+def test_an_answer_that_lies_and_was_led_back_is_passed_over(anna):
+    """Whoever led it back is not at fault."""
+    anna.meet("carla").do(anna.core.ask(0.0, "read", 2))
+    question = anna.messages(Question)[0]
+    anna.announced.clear()
+    anna.hear("ben", Answer("anna", question.number, "carla", FUTURE))
+    assert (anna.announced, anna.refused) == ([], [])
+
+
+def test_nobody_is_counted_for_a_row_that_claims_our_future(anna):
+    anna.do(anna.core.wait_for(0.0, "next", "anna~1", 2, 2))
+    anna.announced.clear()
+    anna.hear("ben", digest("ben", rows=[row("carla", FUTURE)], sequence=2))
+    anna.write()
+    assert anna.core.holders("anna~1", 2) == {"anna"}
+    assert (anna.announced, anna.refused) == ([], [])
 
 
 def test_what_is_on_its_way_to_our_disk_is_no_lie_but_what_is_not_is(anna):

@@ -65,6 +65,8 @@ class AntiEntropy:
     def loaded(self, now: float, link: Link, page: LogPage, effects: Effects) -> None:
         """Send what a peer needs of a page that was read for it."""
         link.reading = False
+        if link.behind_floor:
+            return  # operations were dropped from our log since the page was asked for: it may have holes
         link.looked = max(link.looked, page.through)
         chosen, complete = self._chosen(link, page)
         if complete:

@@ -246,3 +246,13 @@ def test_three_in_a_line_come_to_hold_the_same():
     carla.write(2)
     converse(anna, ben, carla)
     assert anna.held == ben.held == carla.held == vector(anna=3, carla=2)
+
+
+def test_a_page_that_was_asked_for_before_operations_were_dropped_is_not_sent():
+    anna = Replica().meet("carla").hear("carla", Entries((entry("carla~1", 1),))).write()
+    anna.core.connected(0.0, "ben")
+    (read,) = anna.core.receive(0.0, "ben", digest("ben")).read
+    anna.compact(1)
+    page = anna.log.page(read.have, read.after, read.bytes_max)
+    assert [f"{read.log_id}:{read.number}" for read in page.entries] == ["anna~1:1"]  # what came before it is gone
+    assert anna.core.loaded(0.0, read, page).send == []

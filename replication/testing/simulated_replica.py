@@ -13,7 +13,7 @@ from random import Random
 
 from calliope.errors import ForkedLogError, LogGapError, StorageFullError
 from calliope.stores.versioned import Item, Versioned
-from crdts import CausalityError, MalformedOperationError
+from crdts import MalformedOperationError
 from replication.core.agreement import Replicas
 from replication.core.effects import (
     Agreed,
@@ -318,8 +318,6 @@ class SimulatedReplica:
             entries = self.disk.commit(commit)
         except _FAILURES as error:
             then(error)
-        except CausalityError as error:
-            self._around.checks.fail("causal delivery", f"{self.replica_id} applies an operation too early: {error}")
         else:
             if entries:
                 self._around.checks.committed(self, commit, before, entries)

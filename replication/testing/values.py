@@ -11,7 +11,7 @@ import msgspec
 
 from calliope.stores.replica_store import StoredState
 from calliope.stores.versioned import Item, LogEntry, Versioned
-from crdts import Crdt, Dot, GCounter, Operation, ORSet, VersionVector
+from crdts import CausalityError, Crdt, Dot, GCounter, Operation, ORSet, VersionVector
 
 STATES_PER_PAGE = 3
 """So few, that a snapshot takes several chunks."""
@@ -118,10 +118,15 @@ class AppliedOperations:
 
 
 class CrdtValues:
-    """Per key: a counter, if anybody ever counted there; else a set."""
+    """Per key: a counter, if anybody ever counted there; else a set.
+
+    As in the replicator, an operation that comes before its past is set aside and tried again. Entries come after
+    theirs; but states of a snapshot may be ahead of its cut, and what is written meanwhile builds on them.
+    """
 
     def __init__(self) -> None:
         self._values: dict[str, Crdt] = {}
+        self._set_aside: list[tuple[str, Operation]] = []
 
     def prepare(self, change: Change, log_id: str, stamp: int) -> Versioned:
         """Return the operation that does a change to the value that is seen here."""
@@ -139,13 +144,15 @@ class CrdtValues:
             for counter, item in enumerate(change.items, change.counter):
                 version = VersionVector({**change.observed, change.writer: counter})
                 operation = Operation.from_payload(item.payload, Dot(change.writer, counter), version)
-                self._value(change.stream_id, item.type_name).apply(operation)
+                self._set_aside.append((change.stream_id, operation))
+        self._apply_what_can_be()
 
     def merge(self, states: Sequence[StoredState]) -> None:
         """Join another replica's states into these."""
         for state in states:
             theirs = _TYPES[state.type_name].from_bytes(state.body, _READER)
             self._value(state.key, state.type_name).merge(theirs)
+        self._apply_what_can_be()
 
     def page(self, after_key: str) -> StatesPage:
         """Return some states that follow a key."""
@@ -161,6 +168,16 @@ class CrdtValues:
     def applied_twice(self) -> list[tuple[str, int]]:
         """Return nothing: a CRDT refuses what it has seen."""
         return []
+
+    def _apply_what_can_be(self) -> None:
+        waiting: list[tuple[str, Operation]] = []
+        while len(waiting) != len(self._set_aside):
+            waiting, self._set_aside = self._set_aside, []
+            for key, operation in waiting:
+                try:
+                    self._value(key, operation.type_name).apply(operation)
+                except CausalityError:
+                    self._set_aside.append((key, operation))
 
     def _value(self, key: str, type_name: str) -> Crdt:
         value = self._values.get(key)

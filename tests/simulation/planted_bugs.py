@@ -236,21 +236,24 @@ class CountsItselfTwice(ReplicaCore):
 
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, **options)
-        quorums = self._parts.tally._quorums
-        reached = quorums.reached
-        quorums.reached = lambda logs, holders, members: reached(logs, lambda log, n: holders(log, n) + 1, members)
+        tally = self._parts.tally
+        numbers = tally._numbers
+        tally._numbers = lambda log_id: sorted([*numbers(log_id), self.vector[log_id]], reverse=True)
 
 
 @plant("silence counted as agreement", "quorums")
 class CountsTheSilent(ReplicaCore):
-    """Counts a member that was never heard as holding everything."""
+    """Counts a member that was never heard as holding whatever we hold."""
 
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, **options)
-        members, holders = self._parts.members, self._parts.tally.holders
-        self._parts.tally.holders = lambda log_id, number: (
-            holders(log_id, number) | {member.replica_id for member in members if member.row is None}
-        )
+        members, tally = self._parts.members, self._parts.tally
+
+        def numbers(log_id):
+            vectors = [self.vector if member.row is None else member.vector for member in members]
+            return sorted([vector[log_id] for vector in [self.vector, *vectors]], reverse=True)
+
+        tally._numbers = numbers
 
 
 @plant("a read that does not wait for what was answered", "quorums")

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
+import psycopg
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it warns of the machine it is on
@@ -17,13 +18,21 @@ with warnings.catch_warnings():
 
 
 @contextmanager
-def server() -> Iterator[str]:
-    """Lend the URL of a server: the one that CALLIOPE_TEST_POSTGRES names, or a new one."""
+def server(*, waits_for_disk: bool = True) -> Iterator[str]:
+    """Lend the URL of a server: the one that CALLIOPE_TEST_POSTGRES names, or a new one.
+
+    Args:
+        waits_for_disk: whether a new one does; where a crash is not what is tested it would only take time.
+    """
     given = os.environ.get("CALLIOPE_TEST_POSTGRES")
     if given:
         yield given
         return
     with own_server() as running:
+        if not waits_for_disk:
+            with psycopg.connect(running.url, autocommit=True) as connection:
+                connection.execute("ALTER SYSTEM SET fsync TO off")
+                connection.execute("SELECT pg_reload_conf()")
         yield running.url
 
 

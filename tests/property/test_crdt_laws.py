@@ -9,7 +9,7 @@ every_type = pytest.mark.parametrize("subject", SUBJECTS.values(), ids=SUBJECTS)
 
 @every_type
 def test_replicas_converge_to_what_the_specification_says(subject: Subject):
-    subject.check(max_examples=100)
+    subject.check(max_examples=50)
 
 
 @every_type

@@ -230,7 +230,16 @@ MUTANTS = {
 }
 
 
-@pytest.mark.parametrize(("mutant", "lines"), MUTANTS.items(), ids=lambda each: getattr(each, "__name__", ""))
+LONG_HUNTS = {UntimedLWWRegister, HastyRWSet, HastyRGA, HastyMVRegister, ShortText, HauntedORMap}
+"""Those that take seconds; there is another of each type that does not."""
+
+
+def _hunted(mutant, lines):
+    marks = [pytest.mark.soak] if mutant in LONG_HUNTS else []
+    return pytest.param(mutant, lines, id=mutant.__name__, marks=marks)
+
+
+@pytest.mark.parametrize(("mutant", "lines"), [_hunted(*each) for each in MUTANTS.items()])
 def test_a_planted_bug_is_caught_and_told_in_a_few_lines(mutant, lines):
     subject = SUBJECTS[mutant.__base__.__name__]
     with pytest.raises(Discrepancy) as failure:

@@ -214,5 +214,5 @@ async def _new_memory_store() -> MemoryStore:
 
 TestReplicatedJournals = ReplicatedJournals.TestCase
 TestReplicatedJournals.settings = settings(
-    max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )

@@ -263,5 +263,5 @@ class Replicators(RuleBasedStateMachine):
 
 def test_replicas_show_what_plain_crdts_show():
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
-        Replicators, settings=settings(max_examples=100, stateful_step_count=30, deadline=None, derandomize=True)
+        Replicators, settings=settings(max_examples=60, stateful_step_count=30, deadline=None, derandomize=True)
     )

@@ -2,20 +2,32 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
+from types import ModuleType
 
-from benchmarks import raw_postgres, waiting, workload
+from benchmarks import waiting, workload
 from benchmarks.journal import CALLERS
 from benchmarks.ordering import PAYLOAD
-from benchmarks.peers import eventsourcing_postgres
 from benchmarks.setting import Setting
 from benchmarks.table import EVENTS_PER_SECOND, MILLISECONDS, Benchmark, Contender, Table, compare
 from tests.postgres import new_schema, server, url_of_schema
+
+try:  # what is not installed is left out of the tables
+    from benchmarks import raw_postgres as installed_raw
+except ImportError:
+    installed_raw = None  # type: ignore[assignment]
+try:
+    from benchmarks.peers import eventsourcing_postgres as installed_peer
+except ImportError:
+    installed_peer = None  # type: ignore[assignment]
+
+RAW: ModuleType | None = installed_raw
+PEER: ModuleType | None = installed_peer
 
 
 def concurrent_persists(setting: Setting) -> Table:
     """Measure 256 callers with a stream each."""
     count, theirs = setting.count(51_200, CALLERS), setting.count(3_200, 16)
-    ready = raw_postgres.batches(count, CALLERS, PAYLOAD, CALLERS)
 
     async def ours(url: str) -> float:
         return await workload.persist_concurrently(
@@ -23,23 +35,20 @@ def concurrent_persists(setting: Setting) -> Table:
         )
 
     with server() as url:
+        contenders = [Contender("calliope: await persist(event)", _running(ours, url))]
+        if RAW is not None:
+            ready = RAW.batches(count, CALLERS, PAYLOAD, CALLERS)
+            insert = partial(RAW.append, ready=ready)
+            name = f"asyncpg: INSERT … unnest, batches of {CALLERS}"
+            contenders.append(Contender(name, _running(insert, url), target=0.4))
+        if PEER is not None:
+            save = partial(PEER.append, url, PAYLOAD, theirs)
+            contenders.append(Contender(PEER.NAME, save, target=15))
         return compare(
             setting,
             f"PostgreSQL: {CALLERS} concurrent callers, a stream each, one event a persist",
             EVENTS_PER_SECOND,
-            [
-                Contender("calliope: await persist(event)", _running(ours, url)),
-                Contender(
-                    f"asyncpg: INSERT … unnest, batches of {CALLERS}",
-                    lambda: asyncio.run(raw_postgres.append(url, ready)),
-                    target=0.4,
-                ),
-                Contender(
-                    eventsourcing_postgres.NAME,
-                    lambda: eventsourcing_postgres.append(url, PAYLOAD, theirs),
-                    target=15,
-                ),
-            ],
+            contenders,
             f"{count:,} events a round, of the other library {theirs:,}. Raw: ready-made rows of the same columns into"
             " a table with the same indexes, one transaction a batch. All: synchronous_commit on, one server.",
         )
@@ -48,22 +57,23 @@ def concurrent_persists(setting: Setting) -> Table:
 def replay(setting: Setting) -> Table:
     """Measure one stream, written event by event, read into a fold."""
     count = setting.count(51_200, CALLERS)
-    ready = raw_postgres.batches(count, 1, PAYLOAD, 1_024)
 
     with server() as url:
         journal = url_of_schema(url, new_schema())
         asyncio.run(workload.fill_one_by_one(journal, count))
+
+        async def ours(url: str) -> float:
+            return await workload.replay(url, workload.into_fold, count)
+
+        contenders = [Contender("calliope: query().run_fold(…)", _running(ours, journal))]
+        if RAW is not None:
+            fetch = partial(RAW.fetch, ready=RAW.batches(count, 1, PAYLOAD, 1_024))
+            contenders.append(Contender("asyncpg: fetch in pages", _running(fetch, url)))
         return compare(
             setting,
             f"PostgreSQL: replay of one stream of {count:,} events that were written one by one",
             EVENTS_PER_SECOND,
-            [
-                Contender(
-                    "calliope: query().run_fold(…)",
-                    lambda: asyncio.run(workload.replay(journal, workload.into_fold, count)),
-                ),
-                Contender("asyncpg: fetch in pages", lambda: asyncio.run(raw_postgres.fetch(url, ready))),
-            ],
+            contenders,
             "Raw fetches pages of 1,024 rows and makes nothing of them.",
         )
 

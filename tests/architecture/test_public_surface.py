@@ -40,6 +40,7 @@ def _imported_names(node: ast.AST) -> list[str]:
         "calliope.testing",
         "crdts",
         "crdts.testing",
+        "replication.testing",
         "replication",
     ],
 )

@@ -22,7 +22,8 @@ from calliope.stores.postgres_errors import is_lost, translated
 from calliope.stores.postgres_listener import PostgresListener
 from calliope.stores.postgres_reader import Connection, PostgresReader
 from calliope.stores.postgres_schema import create_or_check
-from calliope.stores.postgres_writer import FOREIGN_RECORDS_MAX, Advance, PostgresWriter, Request
+from calliope.stores.postgres_staged import Advance
+from calliope.stores.postgres_writer import FOREIGN_RECORDS_MAX, PostgresWriter, Request
 from calliope.stores.protocol import AppendRequest, StoredSnapshot
 from calliope.stores.read_lane import ReadLane
 from calliope.stores.reader_backed import ReaderBacked

@@ -26,11 +26,12 @@ import psycopg
 
 from calliope.errors import CalliopeError, CorruptJournalError, CorruptRecordError, StorageError
 from calliope.stores.commit_lane import Pending
-from calliope.stores.event_rows import KnownType, NewRow, checksum_seed, row_of, rows_of
+from calliope.stores.event_rows import KnownType, checksum_seed, row_of, rows_of
 from calliope.stores.placing import check_may_follow, placed
 from calliope.stores.postgres_address import PostgresAddress
 from calliope.stores.postgres_errors import is_lost, translated
 from calliope.stores.postgres_reader import HEAD_OF_STREAM, Connection, PostgresReader
+from calliope.stores.postgres_staged import Advance, Staged
 from calliope.stores.protocol import AppendRequest, StreamKind
 from calliope.stores.record import StoredRecord, StoredType, position_of_minted_id
 
@@ -71,21 +72,6 @@ _FORGET_WRITERS = "DELETE FROM writer WHERE writer_id = %s OR committed < now() 
 _MOVE_END = "UPDATE journal SET head = %s, streams = %s, types = %s"
 
 
-def _insert(table: str, *types: str) -> bytes:
-    places = ", ".join(f"%b::{each}[]" for each in types)
-    return f"INSERT INTO {table} SELECT * FROM unnest({places})".encode()
-
-
-_INSERT_STREAMS = _insert("stream", "bigint", "text", "text")
-_INSERT_TYPES = _insert("event_type", "integer", "text", "bigint")
-_INSERT_EVENTS = _insert(
-    "event (stream, position, sequence_number, event_count, type, types, timestamp, attributes, payload, checksum)",
-    *("bigint", "bigint", "bigint", "integer", "integer", "bytea", "bigint", "bytea", "bytea", "bigint"),
-)
-_INSERT_KEYS = _insert("event_key", "bigint", "text", "bigint", "integer")
-_INSERT_TAGS = _insert("event_tag", "text", "bigint")
-
-
 @dataclass(slots=True)
 class _Stream:
     """What the writer remembers of a stream; number 0: it has no row yet."""
@@ -94,19 +80,6 @@ class _Stream:
     kind: StreamKind
     sequence_number: int
     types: dict[StoredType, KnownType] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Advance:
-    """What became visible.
-
-    Attributes:
-        records: new records that follow one another, in order; the reader may know some of the first.
-        jumped_to: when set, the position before `records`; what lies below it was not read.
-    """
-
-    records: list[StoredRecord]
-    jumped_to: int | None = None
 
 
 class PostgresWriter:
@@ -145,7 +118,7 @@ class PostgresWriter:
             What readers may see now. After an error nothing is new.
         """
         known_head, self._batch = self.head, self._batch + 1
-        in_doubt: _Staged | None = None
+        in_doubt: Staged | None = None
         give_up_at, pauses = time.monotonic() + PATIENCE_SECONDS, iter(RETRY_SECONDS)
         while True:
             try:
@@ -211,7 +184,7 @@ class PostgresWriter:
                     " whether it was written, and the same event id may be sent again"
                 )
 
-    def _prepared(self, connection: Connection, batch: Requests, known_head: int) -> "_Staged":
+    def _prepared(self, connection: Connection, batch: Requests, known_head: int) -> Staged:
         """Begin a transaction, take the journal's lock, and stage what may be written."""
         self._forget_oldest()
         appends = [pending.request for pending in batch if isinstance(pending.request, AppendRequest)]
@@ -223,7 +196,7 @@ class PostgresWriter:
             streams = connection.execute(_STREAMS, (list(unknown),)) if unknown else None
             keys = connection.execute(_KEYS, tuple(map(list, zip(*named, strict=True)))) if named else None
         head, stream_count, type_count = cast(tuple[int, int, int], end.fetchone())
-        staged = _Staged(self._catch_up(head, known_head), stream_count, type_count)
+        staged = Staged(self._catch_up(head, known_head), stream_count, type_count)
         if head != self.head:  # others wrote: only what was read under the lock is true
             self.head, self._streams = head, {}
             others = list({request.stream_id for request in appends} - unknown)
@@ -238,7 +211,7 @@ class PostgresWriter:
         staged.head = self.head
         return staged
 
-    def _finish(self, connection: Connection, staged: "_Staged") -> None:
+    def _finish(self, connection: Connection, staged: Staged) -> None:
         """Write what was staged, and commit."""
         with connection.pipeline():
             staged.insert(connection)
@@ -272,7 +245,7 @@ class PostgresWriter:
         if len(self._streams) > STREAMS_REMEMBERED_MAX:
             self._streams = dict(islice(self._streams.items(), STREAMS_REMEMBERED_MAX // 2, None))
 
-    def _stage(self, connection: Connection, pending: Pending[Request, object], staged: "_Staged") -> None:
+    def _stage(self, connection: Connection, pending: Pending[Request, object], staged: Staged) -> None:
         request = pending.request
         pending.error = None
         try:
@@ -284,7 +257,7 @@ class PostgresWriter:
         except (CalliopeError, ValueError) as error:
             pending.error = error
 
-    def _staged_append(self, connection: Connection, request: AppendRequest, staged: "_Staged") -> list[StoredRecord]:
+    def _staged_append(self, connection: Connection, request: AppendRequest, staged: Staged) -> list[StoredRecord]:
         stream = self._streams.get(request.stream_id) or _Stream(0, request.kind, 0)
         if request.event_id is not None and stream.number and stream.kind == request.kind == "plain":
             earlier = self._written_before(request, request.event_id, staged)
@@ -318,7 +291,7 @@ class PostgresWriter:
         *,
         request: AppendRequest,
         stream: _Stream,
-        staged: "_Staged",
+        staged: Staged,
     ) -> KnownType:
         known = stream.types.get(stored_type)
         if known is None:
@@ -331,7 +304,7 @@ class PostgresWriter:
             known = stream.types[stored_type] = number, checksum_seed(request.stream_id, stored_type)
         return known
 
-    def _written_before(self, request: AppendRequest, event_id: str, staged: "_Staged") -> list[StoredRecord] | None:
+    def _written_before(self, request: AppendRequest, event_id: str, staged: Staged) -> list[StoredRecord] | None:
         """Return the records of the first time a request was written, or None if it is new."""
         key = request.stream_id, event_id
         if key in staged.named:
@@ -348,74 +321,3 @@ class PostgresWriter:
         (record,) = self._reader.log(minted - 1, 1)
         found = record.stream_id, record.kind, record.attributes.event_id
         return [record] if found == (request.stream_id, "plain", None) else None
-
-
-class _Staged:
-    """The rows of one transaction, gathered so that each table is written by one statement.
-
-    Args:
-        advance: what others wrote before.
-        stream_count: the highest number that any stream has.
-        type_count: the highest number that any type has.
-
-    Attributes:
-        head: the highest position when all of it is committed.
-        keys: which event ids of the batch are in the journal already: the position and the number of their events.
-    """
-
-    def __init__(self, advance: Advance, stream_count: int, type_count: int) -> None:
-        self.advance = advance
-        self.head = 0
-        self.stream_count = stream_count
-        self.type_count = type_count
-        self.keys: dict[tuple[str, str], tuple[int, int]] = {}
-        self.records: list[StoredRecord] = []
-        self.named: dict[tuple[str, str], tuple[int, list[StoredRecord]]] = {}
-        self._rows: list[NewRow] = []
-        self._tags: list[tuple[str, int]] = []
-        self._new_streams: list[tuple[int, str, str]] = []
-        self._new_types: list[tuple[int, str, int]] = []
-
-    def add(self, row: NewRow, tags: Sequence[str]) -> None:
-        """Add a row of the event table, and the tags that its events have."""
-        self._rows.append(row)
-        self._tags += [(tag, row[1]) for tag in tags]
-
-    def new_stream(self, stream_id: str, kind: StreamKind) -> int:
-        """Return the number of a new stream."""
-        self.stream_count += 1
-        self._new_streams.append((self.stream_count, stream_id, kind))
-        return self.stream_count
-
-    def new_type(self, stored_type: StoredType) -> int:
-        """Return the number of a new type."""
-        self.type_count += 1
-        self._new_types.append((self.type_count, *stored_type))
-        return self.type_count
-
-    def insert(self, connection: Connection) -> None:
-        """Write everything."""
-        _insert_columns(connection, _INSERT_STREAMS, self._new_streams)
-        _insert_columns(connection, _INSERT_TYPES, self._new_types)
-        if self._rows:
-            stream, position, number, count, kinds, timestamp, attributes, payload, checksum = zip(
-                *self._rows, strict=True
-            )
-            types = [kind if isinstance(kind, int) else None for kind in kinds]
-            arrays = [kind if isinstance(kind, bytes) else None for kind in kinds]
-            columns = stream, position, number, count, types, arrays, timestamp, attributes, payload, checksum
-            connection.execute(_INSERT_EVENTS, tuple(map(list, columns)))
-        _insert_columns(
-            connection,
-            _INSERT_KEYS,
-            [
-                (stream, event_id, records[0].position, len(records))
-                for (_, event_id), (stream, records) in self.named.items()
-            ],
-        )
-        _insert_columns(connection, _INSERT_TAGS, self._tags)
-
-
-def _insert_columns(connection: Connection, statement: bytes, rows: Sequence[tuple[object, ...]]) -> None:
-    if rows:
-        connection.execute(statement, tuple(map(list, zip(*rows, strict=True))))

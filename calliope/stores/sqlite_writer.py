@@ -26,7 +26,7 @@ from calliope.errors import (
 )
 from calliope.stores.commit_lane import Pending
 from calliope.stores.entry_checks import check_whole, checked_changes
-from calliope.stores.event_rows import ALL_COLUMNS, KnownType, NewRow, checksum_seed, row_of, rows_of
+from calliope.stores.event_rows import KnownType, checksum_seed, row_of, rows_of
 from calliope.stores.high_water_mark import HighWaterMark, Marked
 from calliope.stores.log_state import LogState, new_log_id
 from calliope.stores.placing import check_may_follow, placed
@@ -39,6 +39,7 @@ from calliope.stores.sqlite_log import LogBatch, LogWrite
 from calliope.stores.sqlite_log_reader import entries_after, log_state, stream_versions
 from calliope.stores.sqlite_reader import HEAD_OF_STREAM, SqliteReader
 from calliope.stores.sqlite_schema import transaction
+from calliope.stores.sqlite_staged import Staged
 from calliope.stores.stream_versions import (
     NOBODY,
     StreamVersions,
@@ -65,17 +66,10 @@ SCAN_RECORDS = 64
 RECENT_ROWS_MAX = 4_096
 """How many entries the small index takes before they are folded into the large one."""
 
-_INDEX_ROWS = (
-    "INSERT INTO recent_event_by_stream SELECT stream, sequence_number, position FROM event WHERE position >= ?"
-)
 _FOLD_INDEX = """
     INSERT INTO event_by_stream SELECT stream, sequence_number, position FROM recent_event_by_stream;
     DELETE FROM recent_event_by_stream
 """
-_INSERT_ROW = f"INSERT INTO event ({ALL_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-
-_COUNT_OTHER_WRITES = "UPDATE meta SET other_writes = other_writes + ? RETURNING other_writes"
-
 Write = Callable[[apsw.Connection], object]
 """Any other write that shares the lane, such as saving a snapshot."""
 
@@ -184,7 +178,7 @@ class SqliteWriter:
                 self._forget_oldest()
                 advance, other_writes = self._catch_up()
                 log = advance.log or self.log
-                staged = _Staged(LogBatch(self._connection, log, self._log_numbers))
+                staged = Staged(LogBatch(self._connection, log, self._log_numbers))
                 for pending in batch:
                     self._stage(pending, staged)
                 staged.insert(self._connection)
@@ -313,7 +307,7 @@ class SqliteWriter:
         if not isinstance(error, (apsw.FullError, apsw.BusyError)):
             self._storage.give_up()
 
-    def _stage(self, pending: Pending[Request, object], staged: "_Staged") -> None:
+    def _stage(self, pending: Pending[Request, object], staged: Staged) -> None:
         request = pending.request
         try:
             if isinstance(request, AppendRequest):
@@ -331,7 +325,7 @@ class SqliteWriter:
         except (CalliopeError, ValueError) as error:
             pending.error = error
 
-    def _staged_append(self, request: AppendRequest, staged: "_Staged") -> list[StoredRecord]:
+    def _staged_append(self, request: AppendRequest, staged: Staged) -> list[StoredRecord]:
         """Check a request, and stage its rows if it may be written; nothing is staged of one that may not."""
         kind = request.kind
         stream = self._streams[kind].get(request.stream_id) or self._stored_stream(request.stream_id, kind)
@@ -349,7 +343,7 @@ class SqliteWriter:
             staged.named[stream.number, request.event_id] = records
         return records
 
-    def _staged_replicated(self, request: AppendRequest, writing: Writing, staged: "_Staged") -> Appended:
+    def _staged_replicated(self, request: AppendRequest, writing: Writing, staged: Staged) -> Appended:
         """Check a request for a replicated stream, number its events and stage them with the log's entry."""
         stream = self._stream(request.stream_id, "replicated")
         if request.event_id is not None and stream.number and stream.kind == "replicated":
@@ -368,7 +362,7 @@ class SqliteWriter:
         staged.log.add_changes("events", [encode_change(change)])
         return news.reply(records)
 
-    def _stage_received(self, received: Receive, staged: "_Staged") -> None:
+    def _stage_received(self, received: Receive, staged: Staged) -> None:
         """Check other replicas' entries, and stage them and their events."""
         for entry in received.entries:
             check_whole(entry)
@@ -379,7 +373,7 @@ class SqliteWriter:
         staged.log.add_entries(new)
 
     def _staged_change(
-        self, change: Versioned, stream: _Stream, staged: "_Staged", token: bytes = NOBODY
+        self, change: Versioned, stream: _Stream, staged: Staged, token: bytes = NOBODY
     ) -> list[StoredRecord]:
         if stream.number == 0:
             self._create(change.stream_id, stream)
@@ -399,7 +393,7 @@ class SqliteWriter:
             stream.versions = stream_versions(self._connection, stream.number)
         return stream.versions
 
-    def _newest_first(self, stream_id: str, before: int, stream: _Stream, staged: "_Staged") -> Iterator[StoredRecord]:
+    def _newest_first(self, stream_id: str, before: int, stream: _Stream, staged: Staged) -> Iterator[StoredRecord]:
         """Yield a stream's records with sequence numbers below one, backwards: staged ones, then stored ones."""
         for record in reversed(staged.replicated.get(stream.number, [])):
             if record.sequence_number < before:
@@ -417,7 +411,7 @@ class SqliteWriter:
             yield from reversed(records)
             before = records[0].sequence_number
 
-    def _staged_events(self, request: AppendRequest, stream: _Stream, staged: "_Staged") -> list[StoredRecord]:
+    def _staged_events(self, request: AppendRequest, stream: _Stream, staged: Staged) -> list[StoredRecord]:
         """Give events their places, and stage the rows that keep them."""
         stream_id = request.stream_id
         records = placed(request, self.head, stream.sequence_number)
@@ -473,7 +467,7 @@ class SqliteWriter:
         return number
 
     def _written_before(
-        self, request: AppendRequest, event_id: str, stream: int, staged: "_Staged"
+        self, request: AppendRequest, event_id: str, stream: int, staged: Staged
     ) -> list[StoredRecord] | None:
         """Return the records of the first time a request was written, or None if it is new."""
         records = self._named(event_id, stream, staged)
@@ -487,7 +481,7 @@ class SqliteWriter:
         minted = (record.stream_id, record.kind, record.attributes.event_id)
         return [record] if minted == (request.stream_id, "plain", None) else None
 
-    def _named(self, event_id: str, stream: int, staged: "_Staged") -> list[StoredRecord] | None:
+    def _named(self, event_id: str, stream: int, staged: Staged) -> list[StoredRecord] | None:
         """Return the records of the request that an event id names in a stream, or None."""
         records = staged.named.get((stream, event_id))
         if records is not None:
@@ -503,52 +497,3 @@ class SqliteWriter:
         while len(records) < count:
             records += self._reader.log(position - 1 + len(records), count - len(records))
         return records
-
-
-class _Staged:
-    """The rows of one transaction, gathered so that each table is written by one statement."""
-
-    __slots__ = (
-        "log",
-        "named",
-        "other_write_count",
-        "other_writes",
-        "records",
-        "replicated",
-        "rows",
-        "tags",
-        "versions",
-    )
-
-    def __init__(self, log: LogBatch) -> None:
-        self.log = log
-        self.replicated: dict[int, list[StoredRecord]] = {}
-        self.versions: dict[tuple[int, str], tuple[object, ...]] = {}
-        self.other_write_count = 0
-        self.records: list[StoredRecord] = []
-        self.rows: list[NewRow] = []
-        self.tags: list[tuple[str, int]] = []
-        self.named: dict[tuple[int, str], list[StoredRecord]] = {}
-        self.other_writes = 0
-
-    def add(self, row: NewRow, tags: Sequence[str]) -> None:
-        """Add a row of the event table, and the tags that its events have."""
-        self.rows.append(row)
-        if tags:
-            self.tags += [(tag, row[1]) for tag in tags]
-
-    def insert(self, connection: apsw.Connection) -> None:
-        if self.rows:
-            connection.executemany(_INSERT_ROW, self.rows)
-            connection.execute(_INDEX_ROWS, (self.records[0].position,))
-        if self.tags:
-            connection.executemany("INSERT INTO event_tag VALUES (?, ?)", self.tags)
-        if self.named:
-            keys = [(*key, records[0].position, len(records)) for key, records in self.named.items()]
-            connection.executemany("INSERT INTO event_key VALUES (?, ?, ?, ?)", keys)
-        if self.other_write_count:
-            connection.executemany(
-                "INSERT OR REPLACE INTO stream_version VALUES (?, ?, ?, ?, ?)", self.versions.values()
-            )
-            self.log.insert()
-            self.other_writes = cast(int, connection.execute(_COUNT_OTHER_WRITES, (self.other_write_count,)).get)

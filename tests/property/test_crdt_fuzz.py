@@ -21,7 +21,7 @@ from tests.property.crdt_subjects import SUBJECTS
 subjects = pytest.mark.parametrize("subject", SUBJECTS.values(), ids=SUBJECTS.keys())
 patiently = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 sparingly = settings(patiently, max_examples=12)
-for_long = settings(patiently, max_examples=2000)
+for_long = settings(patiently, max_examples=700)
 
 # What a decoder may trip over, put in the place of anything in an honest message.
 NASTY = [

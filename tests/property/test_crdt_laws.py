@@ -21,4 +21,4 @@ def test_replicas_converge_to_what_the_specification_says_in_a_thousand_stories(
 @every_type
 @pytest.mark.soak
 def test_five_replicas_converge_too(subject: Subject):
-    subject.check(replicas=5, max_examples=200)
+    subject.check(replicas=5, max_examples=100)

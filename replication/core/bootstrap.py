@@ -12,6 +12,7 @@ may build on what only the states contain:
 
 A second peer may go on where a first one stopped, if it holds the cut: keys have the same order everywhere. Log
 positions are each journal's own, so the second phase begins anew with it, and passes over what is held already.
+Who does not answer may be waiting for a snapshot itself, perhaps ours: so somebody else is asked then.
 """
 
 import msgspec
@@ -36,6 +37,7 @@ class Bootstrap:
         cut: what the snapshot will contain; None before the first chunk.
         asked_at: when it was asked for.
         storing: the chunk is on its way to the disk.
+        asked: everybody who was asked for it, for an answer may be late.
     """
 
     def __init__(self, peer: str, cursor: Cursor, cut: VersionVector | None, asked_at: float) -> None:
@@ -44,6 +46,7 @@ class Bootstrap:
         self.cut = cut
         self.asked_at = asked_at
         self.storing = False
+        self.asked = {peer}
         self.following: Cursor | None = None
 
     @classmethod

@@ -64,13 +64,14 @@ class SnapshotTarget:
         if bootstrap is None:
             self._forget_progress(effects)
         elif not bootstrap.storing and now - bootstrap.asked_at > self._settings.resend_after_seconds:
-            self._ask(now, bootstrap, effects)
+            self._ask_another(now, bootstrap, effects)
 
     def take(self, now: float, link: Link, chunk: SnapshotChunk, effects: Effects) -> None:
         """A chunk has arrived: remember how far it goes on, then have it stored."""
         bootstrap = self._bootstrap
         if bootstrap is None or not _is_awaited(bootstrap, link, chunk) or not self._is_good(link, chunk, effects):
             return
+        bootstrap.peer = link.peer
         bootstrap.cut = chunk.cut
         bootstrap.following = chunk.following
         bootstrap.storing = True
@@ -125,6 +126,30 @@ class SnapshotTarget:
         bootstrap.asked_at = now
         effects.send.append(Send(bootstrap.peer, bootstrap.request()))
 
+    def _ask_another(self, now: float, bootstrap: Bootstrap, effects: Effects) -> None:
+        """Ask again for what was not answered, whoever comes next: a peer that is not whole itself never answers."""
+        if bootstrap.cursor.after_position == 0:  # else only this peer knows what the position means
+            able = [link for link in self._neighbours if link.ready and self._is_able(link, bootstrap)]
+            later = [link for link in able if link.peer > bootstrap.peer]
+            following = min(later or able, key=lambda link: link.peer, default=None)
+            if following is not None:
+                bootstrap = self._bootstrap = self._handed_over(now, bootstrap, following)
+        self._ask(now, bootstrap, effects)
+
+    def _is_able(self, link: Link, bootstrap: Bootstrap) -> bool:
+        """Say whether a peer could go on with a snapshot, or, if nothing of it is here yet, begin one."""
+        if bootstrap.cut is None:
+            return not self._holdings.vector.descends(link.floor)
+        return link.said.descends(bootstrap.cut)
+
+    def _handed_over(self, now: float, bootstrap: Bootstrap, link: Link) -> Bootstrap:
+        """Return a snapshot as a peer can go on with it; who was asked before may still answer."""
+        following = Bootstrap.resumed(link.peer, link.said, self._progress, now)
+        if bootstrap.cut is not None:
+            following.cursor, following.cut = bootstrap.cursor, bootstrap.cut
+        following.asked |= bootstrap.asked
+        return following
+
     def _is_good(self, link: Link, chunk: SnapshotChunk, effects: Effects) -> bool:
         """Say whether nothing is wrong with a chunk; refuse its sender otherwise."""
         if not self._scrutiny.believes(link, chunk.cut, effects):
@@ -149,6 +174,8 @@ class SnapshotTarget:
 
 def _is_awaited(bootstrap: Bootstrap, link: Link, chunk: SnapshotChunk) -> bool:
     """Say whether a chunk answers the last request, and not an earlier one."""
-    if bootstrap.storing or bootstrap.peer != link.peer or chunk.cursor != bootstrap.cursor:
+    if bootstrap.storing or chunk.cursor != bootstrap.cursor:
+        return False
+    if link.peer not in (bootstrap.asked if chunk.cursor.after_position == 0 else (bootstrap.peer,)):
         return False
     return bootstrap.cut is None or chunk.cut == bootstrap.cut

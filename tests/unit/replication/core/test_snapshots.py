@@ -208,6 +208,55 @@ def test_what_is_not_answered_is_asked_again():
     assert zoe.messages(SnapshotRequest) == [SnapshotRequest(Cursor())]
 
 
+def test_who_does_not_answer_is_not_waited_for_if_somebody_else_has_states():
+    """It may be half through a snapshot itself, and wait for ours."""
+    zoe = asking_one_of_two()
+    zoe.wait(6.0)
+    assert zoe.take_sent(SnapshotRequest) == [("ben", SnapshotRequest(Cursor()))]
+    zoe.hear("ben", chunk(states=(STATES["a"],), following=Cursor("a")))
+    assert zoe.take_sent(SnapshotRequest) == [("ben", SnapshotRequest(Cursor("a"), CUT))]
+    zoe.wait(6.0)
+    assert zoe.take_sent(SnapshotRequest) == [("anna", SnapshotRequest(Cursor("a"), CUT))]
+    zoe.wait(6.0)
+    assert zoe.take_sent(SnapshotRequest) == [("ben", SnapshotRequest(Cursor("a"), CUT))]
+    zoe.hear("ben", chunk(Cursor("a"), following=Cursor(None, 0))).hear("ben", chunk(Cursor(None, 0)))
+    assert (zoe.held, "bootstrap" in zoe.facts) == (vector(anna=5), False)
+
+
+def test_a_late_answer_counts_though_somebody_else_was_asked_meanwhile():
+    zoe = asking_one_of_two()
+    zoe.wait(6.0)
+    zoe.take_sent()
+    zoe.hear("anna", chunk(states=(STATES["a"],), following=Cursor("a")))
+    zoe.hear("ben", chunk(states=(STATES["b"],), following=Cursor("b")))
+    assert zoe.states == {"a": STATES["a"]}
+    assert zoe.take_sent(SnapshotRequest) == [("anna", SnapshotRequest(Cursor("a"), CUT))]
+
+
+def test_who_lacks_the_cut_is_not_asked_to_go_on():
+    zoe = asking()
+    zoe.meet("carla", vector(anna=4), floor=vector(anna=3))
+    zoe.hear("anna", chunk(states=(STATES["a"],), following=Cursor("a")))
+    zoe.take_sent()
+    zoe.wait(6.0)
+    assert zoe.take_sent(SnapshotRequest) == [("anna", SnapshotRequest(Cursor("a"), CUT))]
+
+
+def test_only_who_gave_a_page_of_events_is_asked_for_the_next():
+    zoe = asking_one_of_two()
+    zoe.hear("anna", chunk(following=Cursor(None, 0)))
+    zoe.hear("anna", chunk(Cursor(None, 0), entries=(entry("anna~1", 1, "events"),), following=Cursor(None, 2)))
+    zoe.take_sent()
+    zoe.wait(6.0)
+    assert zoe.take_sent(SnapshotRequest) == [("anna", SnapshotRequest(Cursor(None, 2), CUT))]
+
+
+def asking_one_of_two() -> Replica:
+    """A replica that has asked anna for states, and could as well have asked ben."""
+    zoe = new().meet("anna", vector(anna=5), floor=vector(anna=3))
+    return zoe.meet("ben", vector(anna=5), floor=vector(anna=3))
+
+
 def test_a_snapshot_whose_cut_came_in_another_way_is_forgotten():
     anna, zoe = old(), new()
     connect(anna, zoe)

@@ -61,7 +61,7 @@ async def killed_repeatedly(path: Path, kills: int) -> None:
     chance = Random(kills)
     acknowledged: list[Acknowledgement] = []
     for run in range(kills):
-        acknowledged += killed_run(path, run, chance.uniform(0, 0.3))
+        acknowledged += killed_run(path, run, chance.uniform(0, 0.1))
         assert verify_journal(path).damages == []
         async with Journal.open(path) as journal:
             assert await check(journal, acknowledged) >= len(acknowledged)

@@ -91,8 +91,8 @@ class History(Generic[State, Event]):
         if new:
             kept = bisect_left(self._folded, new[0].place, key=_place_of)
             again = [folded.change for folded in self._folded[kept:] if folded.change is not None]
-            self._ids.difference_update(change.id for change in again)
-            del self._folded[kept:]
+            if again:
+                self._keep(self._folded[:kept])
             self._fold_all(sorted([*again, *new], key=_place))
         return True
 
@@ -130,8 +130,12 @@ class History(Generic[State, Event]):
 
     def _forget(self, count: int) -> None:
         self._beginning = self._folded[count - 1]
-        self._ids.difference_update(folded.change.id for folded in self._folded[:count] if folded.change is not None)
-        del self._folded[:count]
+        self._keep(self._folded[count:])
+
+    def _keep(self, folded: list[_Folded[State, Event]]) -> None:
+        """Remember these and no others; of twins one may go while the other stays, and it counts or not by itself."""
+        self._folded = folded
+        self._ids = {each.change.id for each in folded if each.counts and each.change is not None}
 
 
 def changes_in(records: Iterable[RecordedEvent[Event]]) -> list[Change[Event]]:

@@ -148,7 +148,7 @@ async def test_processes_that_make_one_new_journal_at_the_same_time_share_it(tmp
 
 @pytest.mark.soak
 async def test_many_processes_make_many_new_journals_at_the_same_time(tmp_path: Path) -> None:
-    for number in range(25):
+    for number in range(15):
         await open_together(tmp_path / f"{number}.db", 6, 2)
 
 

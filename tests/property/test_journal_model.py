@@ -420,4 +420,4 @@ def test_both_journals_do_what_the_model_does():
 @pytest.mark.soak
 @pytest.mark.parametrize("machine", MACHINES)
 def test_both_journals_do_what_the_model_does_for_long(machine):
-    run_state_machine_as_test(machine, settings=settings(max_examples=400, stateful_step_count=60, deadline=None))
+    run_state_machine_as_test(machine, settings=settings(max_examples=250, stateful_step_count=60, deadline=None))

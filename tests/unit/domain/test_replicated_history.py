@@ -50,3 +50,12 @@ def test_what_has_observed_all_that_counts_needs_nothing_again() -> None:
     for number in range(1, 9):
         assert history.add([change(1, {"berlin": number}, "berlin")])
     assert history.state == 8
+
+
+def test_a_twin_that_is_folded_anew_is_recognised_again() -> None:
+    carried_out, twin = change(5, {"berlin": 1}, "berlin", "rent"), change(5, {"lisbon": 3}, "lisbon", "rent")
+    history = History(BALANCE, all_stand)
+    history.begin([carried_out, twin])
+    assert history.state == 5
+    assert history.add([change(1, {"rome": 2}, "rome")]), "it comes between the two"
+    assert history.state == 6

@@ -93,8 +93,9 @@ class ProjectionRun(Generic[View]):
             self._end()
 
     async def load(self) -> None:
-        """Learn how far the target has seen, when nobody runs."""
-        self.progress.start_at(await self._target.offset(self._name))
+        """Learn how far the target has seen; it sees no more meanwhile, else what was learned would lead back."""
+        async with self._lane:
+            self.progress.start_at(await self._target.offset(self._name))
 
     async def rebuild(self, target: Rebuildable[View]) -> None:
         """Build the view anew beside the old one and switch to it."""

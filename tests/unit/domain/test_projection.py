@@ -464,6 +464,36 @@ async def test_a_rebuild_replaces_the_view_in_one_step_while_it_serves(journal):
     assert target.view == [10, 20, 30, 40, 50, 60]
 
 
+async def test_what_a_rebuild_learns_late_does_not_lead_back_what_was_seen(journal):
+    asked, answered = anyio.Event(), anyio.Event()
+
+    class SlowAfterSwitching(InMemory):
+        async def switch(self, name, rebuilt):
+            self.switched = await super().switch(name, rebuilt)
+            return self.switched
+
+        async def offset(self, name):
+            offset = await super().offset(name)
+            if hasattr(self, "switched"):
+                asked.set()
+                await answered.wait()
+            return offset
+
+    projection = Projection("numbers", journal, SlowAfterSwitching(list))
+    projection.on(Counted)(lambda record, numbers: numbers.append(record.data.n))
+    stream = journal.event_stream("a", Happened)
+    await stream.persist(counted(1, 2))
+    async with projection.running(), anyio.create_task_group() as tasks:
+        await projection.wait_for(2)
+        tasks.start_soon(projection.rebuild)
+        await asked.wait()
+        reply = await stream.persist(Counted(3))
+        await anyio.wait_all_tasks_blocked()
+        answered.set()
+        await anyio.wait_all_tasks_blocked()
+        await projection.wait_for(reply.position, timeout=10)
+
+
 async def test_a_rebuild_takes_a_parked_projection_on(journal):
     handler = Failing(2)
     projection, target, clock = failing(journal, handler)

@@ -1,0 +1,105 @@
+"""The servers that tests of NATS start: they are what is asked for, survive being killed, and leave nothing."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import nats
+import psutil
+import pytest
+from nats.aio.client import Client
+from nats.js.errors import ServiceUnavailableError
+
+from tests.nats import OwnCluster, new_journal, own_cluster, own_server, server, url_of_journal
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[Client]:
+    """Lend a connection to a server, or to the first of several."""
+    client = await nats.connect(url.split(","), allow_reconnect=False)
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+def servers_running() -> int:
+    return sum(child.name() == "nats-server" for child in psutil.Process().children())
+
+
+async def test_a_server_that_is_killed_starts_again_with_its_data() -> None:
+    with own_server() as running:
+        async with connected(running.url) as client:
+            await client.jetstream().add_stream(name="kept", subjects=["kept.>"])
+            await client.jetstream().publish("kept.1", b"it")
+        running.kill()
+        running.start()
+        async with connected(running.url) as client:
+            assert (await client.jetstream().get_msg("kept", 1)).data == b"it"
+    assert servers_running() == 0
+
+
+async def test_a_test_that_fails_leaves_no_server() -> None:
+    def fail() -> None:
+        with own_server():
+            assert servers_running() == 1
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        fail()
+    assert servers_running() == 0
+
+
+async def test_a_server_asks_for_passwords_and_may_have_no_jetstream() -> None:
+    with own_server(users={"ada": "secret"}, jetstream=None) as running:
+        async with connected(running.url) as client:
+            with pytest.raises(ServiceUnavailableError):
+                await client.jetstream().account_info()
+        refused = Client()  # `nats.connect` would leave its socket open
+        with pytest.raises(Exception, match="Authorization Violation"):
+            await refused.connect(running.url.replace("secret", "guess"), allow_reconnect=False, error_cb=ignore)
+        await refused.close()
+
+
+async def ignore(_: Exception) -> None:
+    """Take the place of a log."""
+
+
+async def test_a_server_of_the_users_is_taken_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CALLIOPE_TEST_NATS", "nats://far.example:4222")
+    with server() as url:
+        assert url == "nats://far.example:4222"
+        assert servers_running() == 0
+        assert url_of_journal(url, "orders", replicas=3) == "nats://far.example:4222/orders?replicas=3"
+    assert new_journal() != new_journal()
+
+
+async def three_copies(cluster: OwnCluster) -> None:
+    async with connected(cluster.url) as client:
+        await client.jetstream().add_stream(name="copied", subjects=["copied.>"], num_replicas=3)
+        await client.jetstream().publish("copied.1", b"it")
+
+
+async def test_servers_of_a_cluster_know_who_leads_a_stream() -> None:
+    with own_cluster() as cluster:
+        await three_copies(cluster)
+        assert cluster.leader_of("copied") in cluster.servers
+    assert servers_running() == 0
+
+
+@pytest.mark.soak
+async def test_a_cluster_chooses_another_leader_and_takes_the_old_one_back() -> None:
+    with own_cluster() as cluster:
+        await three_copies(cluster)
+        killed = cluster.kill_leader_of("copied")
+        assert cluster.leader_of("copied") is not killed
+        killed.start()
+        cluster.wait_until_current("copied")
+        async with connected(killed.url) as client:
+            assert (await client.jetstream().get_msg("copied", 1)).data == b"it"

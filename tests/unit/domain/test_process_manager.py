@@ -1,7 +1,6 @@
 """Process managers: events in, commands and deadlines out, each once, whoever stops in between."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,148 +9,30 @@ import anyio
 import pytest
 
 from calliope import Journal, RecordedEvent
-from calliope.domain import Rejection
 from calliope.domain.following import Checkpoint
-from calliope.domain.process import CancelDeadline, Complete, Effect, Process, Rejected, Send, SetDeadline
-from calliope.domain.process_events import CommandDelivered, CommandRejected, DeadlineReached, ProcessEvent
+from calliope.domain.process import Effect, Process, SetDeadline
+from calliope.domain.process_events import CommandDelivered, DeadlineReached, ProcessEvent
 from calliope.domain.process_instances import PROCESSES_CACHED_MAX, ProcessInstances
 from calliope.domain.process_manager import ProcessManager
-from calliope.flow import Backoff
-from calliope.flow.clock import settle as all_wait
 from calliope.testing import ManualClock
+from tests.unit.domain.payments import (
+    MINUTE,
+    Cancel,
+    Confirmed,
+    Desk,
+    Notify,
+    OrderEvent,
+    Paid,
+    Ship,
+    World,
+    correlate,
+    evolve,
+    payment,
+    react,
+    rest,
+)
 
 pytestmark = pytest.mark.anyio
-
-MINUTE = 60
-
-
-@dataclass(frozen=True)
-class Confirmed:
-    order_id: str
-
-
-@dataclass(frozen=True)
-class Paid:
-    order_id: str
-
-
-@dataclass(frozen=True)
-class PaymentMissed:
-    order_id: str
-
-
-@dataclass(frozen=True)
-class Refused:
-    order_id: str
-    reasons: list[str]
-
-
-@dataclass(frozen=True)
-class Ship:
-    order_id: str
-
-
-@dataclass(frozen=True)
-class Cancel:
-    order_id: str
-
-
-@dataclass(frozen=True)
-class Notify:
-    order_id: str
-    text: str
-
-
-OrderEvent = Confirmed | Paid | PaymentMissed | Refused
-
-
-async def rest() -> None:
-    """Let everything happen that needs no time; a callback of the event loop may set off more than once."""
-    for _ in range(5):
-        await all_wait()
-
-
-def correlate(record: RecordedEvent[OrderEvent]) -> str | None:
-    return record.data.order_id or None
-
-
-def evolve(state: tuple[str, ...], event: OrderEvent) -> tuple[str, ...]:
-    return (*state, type(event).__name__)
-
-
-def react(state: tuple[str, ...], event: OrderEvent) -> Effect | list[Effect] | None:
-    match event:
-        case Confirmed(order_id):
-            return SetDeadline("payment", PaymentMissed(order_id), after=timedelta(minutes=15))
-        case Paid(order_id):
-            return [CancelDeadline("payment"), Send(Ship(order_id), to=f"order-{order_id}")]
-        case PaymentMissed(order_id):
-            return [Send(Cancel(order_id), to=f"order-{order_id}"), Complete()]
-        case Refused(order_id):
-            return [Send(Notify(order_id, "; ".join(event.reasons)), to="desk"), Complete()]
-
-
-def refused(rejected: Rejected) -> Refused:
-    return Refused(rejected.command.order_id, list(rejected.reasons))
-
-
-payment: Process[tuple[str, ...], OrderEvent] = Process((), correlate, react, evolve, refused)
-
-
-@dataclass
-class Desk:
-    """Takes commands, each id once, and may be told to refuse or to fail."""
-
-    rejects: dict[type, Rejection] = field(default_factory=dict)
-    failures: list[Exception] = field(default_factory=list)
-    taken: dict[str, Any] = field(default_factory=dict)
-    calls: int = 0
-
-    async def __call__(self, stream_id: str, command: Any, /, *, command_id: str) -> None:
-        self.calls += 1
-        if self.failures:
-            raise self.failures.pop(0)
-        if type(command) in self.rejects:
-            raise self.rejects[type(command)]
-        self.taken.setdefault(command_id, command)
-
-    @property
-    def commands(self) -> list[Any]:
-        return list(self.taken.values())
-
-
-class World:
-    """A journal in memory and a clock that stands still."""
-
-    def __init__(self, journal: Journal, clock: ManualClock, set_back: list[int]) -> None:
-        self.journal = journal
-        self.clock = clock
-        self.set_back = set_back
-        self.desk = Desk()
-
-    def wall_clock(self) -> int:
-        return round(self.clock.now() * 1_000_000) - self.set_back[0]
-
-    def manager(self, process: Process[Any, Any] = payment, **options: Any) -> ProcessManager[Any, Any]:
-        options = {"deliver": self.desk, "backoff": Backoff(1, 1, jitter=0), "instance": "one", **options}
-        return ProcessManager(
-            self.journal,
-            "payment",
-            process,
-            events=OrderEvent,
-            commands=Ship | Cancel | Notify,
-            wall_clock=self.wall_clock,
-            clock=self.clock,
-            **options,
-        )
-
-    async def happens(self, event: OrderEvent) -> RecordedEvent[OrderEvent]:
-        reply = await self.journal.event_stream(f"order-{event.order_id}", OrderEvent).persist(event)
-        await rest()
-        return reply.records[0]
-
-    async def recorded(self, *types: type) -> list[Any]:
-        return [record.data async for record in self.journal.records(types=types, event_type=ProcessEvent)]
 
 
 @pytest.fixture
@@ -270,35 +151,6 @@ async def test_without_its_checkpoint_everything_is_read_again_and_nothing_repea
     assert world.desk.calls == 2
 
 
-async def test_a_command_that_was_not_answered_is_delivered_by_the_next_run_under_the_same_id(world: World) -> None:
-    ids: list[str] = []
-
-    async def hangs(stream_id: str, command: Any, /, *, command_id: str) -> None:
-        ids.append(command_id)
-        await anyio.sleep_forever()
-
-    async with world.manager(deliver=hangs).running():
-        await world.happens(Paid("17"))
-    assert (await world.manager().status("17")).undelivered == 1
-    async with world.manager().running():
-        await rest()
-    assert ids == list(world.desk.taken)
-    assert world.desk.commands == [Ship("17")]
-
-
-async def test_what_another_manager_left_is_taken_over_after_a_while(world: World) -> None:
-    async def hangs(stream_id: str, command: Any, /, *, command_id: str) -> None:
-        await anyio.sleep_forever()
-
-    async with world.manager(deliver=hangs, instance="other").running():
-        await world.happens(Paid("17"))
-        async with world.manager().running():
-            await world.clock.advance(1)
-            assert world.desk.commands == []
-            await world.clock.advance(1)
-    assert world.desk.commands == [Ship("17")]
-
-
 async def test_two_managers_of_one_kind_react_once(world: World) -> None:
     async with world.manager(instance="a").running(), world.manager(instance="b").running():
         for number in range(10):
@@ -309,90 +161,6 @@ async def test_two_managers_of_one_kind_react_once(world: World) -> None:
     assert set(world.desk.commands) == shipped | {Cancel(f"later {number}") for number in range(10)}
     assert world.desk.calls == 20
     assert len(await world.recorded(DeadlineReached)) == 10
-
-
-async def test_a_rejection_is_an_event_to_the_process(world: World) -> None:
-    world.desk.rejects[Ship] = Rejection("sold out", "closed")
-    async with world.manager().running():
-        await world.happens(Paid("17"))
-    assert world.desk.commands == [Notify("17", "sold out; closed")]
-    [rejected] = await world.recorded(CommandRejected)
-    assert rejected.reasons == ("sold out", "closed")
-    assert (await world.manager().status("17")).state == ("Paid", "Refused")
-
-
-async def test_a_rejection_that_the_process_ignores_is_recorded_and_logged(
-    world: World, caplog: pytest.LogCaptureFixture
-) -> None:
-    world.desk.rejects[Ship] = Rejection("sold out")
-    async with world.manager(Process((), correlate, react, evolve)).running():
-        await world.happens(Paid("17"))
-    assert len(await world.recorded(CommandRejected)) == 1
-    assert "sold out" in caplog.text
-
-
-async def test_a_failing_command_is_tried_again_after_a_pause(world: World) -> None:
-    world.desk.failures = [OSError("unplugged"), OSError("unplugged")]
-    async with world.manager().running():
-        await world.happens(Paid("17"))
-        await world.clock.advance(1)
-        assert world.desk.commands == []
-        await world.clock.advance(1)
-    assert world.desk.commands == [Ship("17")]
-
-
-async def test_a_command_that_fails_for_good_is_parked_with_its_error_until_somebody_retries(world: World) -> None:
-    world.desk.failures = [OSError("unplugged")] * 2
-    manager = world.manager(attempts=2)
-    async with manager.running():
-        await world.happens(Paid("17"))
-        await world.clock.advance(1)
-        await world.happens(Paid("17"))
-        assert await manager.parked() == {"17": "OSError: unplugged"}
-        assert (await manager.status("17")).undelivered == 2
-        assert world.desk.calls == 2
-    async with manager.running():
-        await world.clock.advance(60)
-        assert world.desk.calls == 2
-        assert await world.manager(instance="elsewhere").retry("17")
-        await rest()
-        assert await manager.parked() == {}
-        assert not await manager.retry("17")
-    assert world.desk.commands == [Ship("17"), Ship("17")]
-
-
-async def test_commands_of_one_process_are_delivered_in_their_order_and_of_many_at_once(world: World) -> None:
-    on_their_way: list[str] = []
-    gate = anyio.Event()
-
-    async def slow(stream_id: str, command: Any, /, *, command_id: str) -> None:
-        on_their_way.append(command.text)
-        await gate.wait()
-
-    def two(state: Any, event: OrderEvent) -> list[Effect]:
-        return [Send(Notify(event.order_id, f"{event.order_id}{text}"), to="desk") for text in "ab"]
-
-    async with world.manager(Process((), correlate, two, evolve), deliver=slow, parallelism=2).running():
-        for order_id in "xyz":
-            await world.happens(Paid(order_id))
-        assert on_their_way == ["xa", "ya"]
-        gate.set()
-        await rest()
-    assert sorted(on_their_way) == ["xa", "xb", "ya", "yb", "za", "zb"]
-    for order_id in "xyz":
-        assert on_their_way.index(f"{order_id}a") < on_their_way.index(f"{order_id}b")
-
-
-async def test_causes_and_correlation_flow_from_the_event_to_what_its_command_does(world: World) -> None:
-    async def ship(stream_id: str, command: Any, /, *, command_id: str) -> None:
-        await world.journal.event_stream("desk", Refused).persist(Refused("", []))
-
-    async with world.manager(deliver=ship).running():
-        cause = await world.happens(Paid("17"))
-    [effect] = await world.journal.event_stream("desk", Refused).records().run_collect()
-    decided = [record async for record in world.journal.records() if record.id == effect.metadata["causation_id"]]
-    assert decided[0].metadata["causation_id"] == cause.id
-    assert effect.metadata["correlation_id"] == cause.id
 
 
 async def test_a_function_that_raises_stops_the_run_and_says_at_what(world: World) -> None:
@@ -454,24 +222,6 @@ async def test_a_deadline_is_reached_once_though_several_notice_it_at_the_same_m
         await rest()
     assert world.desk.commands == [Cancel("17")]
     assert len(await world.recorded(DeadlineReached)) == 1
-
-
-async def test_a_command_that_two_delivered_has_one_answer(world: World) -> None:
-    gate = anyio.Event()
-
-    async def slow(stream_id: str, command: Any, /, *, command_id: str) -> None:
-        await world.desk(stream_id, command, command_id=command_id)
-        await gate.wait()
-
-    async with world.manager(deliver=slow, instance="slow").running():
-        await world.happens(Paid("17"))
-        async with world.manager().running():
-            await world.clock.advance(5)
-            gate.set()
-            await rest()
-    assert world.desk.calls == 2
-    assert world.desk.commands == [Ship("17")]
-    assert len(await world.recorded(CommandDelivered)) == 1
 
 
 async def test_whoever_asks_for_a_process_gets_it_loaded(world: World) -> None:

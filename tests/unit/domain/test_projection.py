@@ -1,74 +1,38 @@
-"""A projection into plain Python objects: order, failures, waiting, rebuilding."""
+"""A projection into plain Python objects: order, waiting, running, stopping."""
 
-import logging
-from collections import Counter
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from itertools import pairwise
 
 import anyio
 import pytest
 
-from calliope import Backoff, Journal, JournalClosedError, RecordedEvent, event
+from calliope import Journal, JournalClosedError
 from calliope.domain.projection import Projection
 from calliope.domain.projection_errors import (
     OffsetMovedError,
     ProjectionError,
-    ProjectionParkedError,
     ProjectionStoppedError,
     ProjectionTimeoutError,
 )
-from calliope.domain.projection_history import HistoryEvent, ProjectionParked, ProjectionSkipped
 from calliope.domain.projection_offsets import JournalOffsets
 from calliope.domain.projection_progress import ProjectionState
 from calliope.domain.projection_target import AtLeastOnce, InMemory
-from calliope.testing import ManualClock
+from tests.unit.domain.projections import (
+    Counted,
+    Happened,
+    Ignored,
+    Named,
+    counted,
+    summing,
+)
 
 pytestmark = pytest.mark.anyio
-
-
-class Happened:
-    pass
-
-
-@event("projection-test-counted")
-@dataclass(frozen=True)
-class Counted(Happened):
-    n: int
-
-
-@event("projection-test-named")
-@dataclass(frozen=True)
-class Named(Happened):
-    name: str
-
-
-@event("projection-test-ignored")
-@dataclass(frozen=True)
-class Ignored(Happened):
-    n: int
 
 
 @pytest.fixture
 async def journal(anyio_backend):
     async with Journal.open("memory://") as journal:
         yield journal
-
-
-def counted(*numbers):
-    return [Counted(number) for number in numbers]
-
-
-def summing(journal, **settings):
-    """A projection of numbers into a list."""
-    target = InMemory(list)
-    projection = Projection("numbers", journal, target, **settings)
-
-    @projection.on(Counted)
-    def count(record: RecordedEvent[Counted], numbers: list[int]) -> None:
-        numbers.append(record.data.n)
-
-    return projection, target
 
 
 async def test_events_go_to_the_handlers_of_their_classes_in_order(journal):
@@ -268,265 +232,6 @@ async def test_status_tells_what_it_does_and_how_far_it_is_behind(journal):
     assert (before.state, before.position, before.head, before.lag) == (ProjectionState.STOPPED, 0, 3, 3)
     assert (live.state, live.head, live.lag) == (ProjectionState.IDLE, 4, 0)
     assert after.state is ProjectionState.STOPPED
-
-
-class Failing:
-    """Fails at one number, for a number of times."""
-
-    def __init__(self, at, times=10**6):
-        self.at, self.times, self.calls = at, times, Counter()
-
-    def __call__(self, record, numbers):
-        self.calls[record.data.n] += 1
-        if record.data.n == self.at and self.calls[self.at] <= self.times:
-            raise RuntimeError("out of paper")
-        numbers.append(record.data.n)
-
-
-def failing(journal, handler, **settings):
-    clock, target = ManualClock(), InMemory(list)
-    pauses = Backoff(first_seconds=1, longest_seconds=3, jitter=0)
-    projection = Projection("numbers", journal, target, attempts=4, backoff=pauses, clock=clock, **settings)
-    projection.on(Counted)(handler)
-    return projection, target, clock
-
-
-async def test_a_handler_that_fails_is_tried_again_after_growing_pauses(journal):
-    handler = Failing(2, times=3)
-    projection, target, clock = failing(journal, handler)
-    await journal.event_stream("a", Happened).persist(counted(1, 2, 3))
-    async with projection.running():
-        calls = []
-        for seconds in (0, 1, 2, 2.5):  # the pauses are 1, 2 and 3
-            await clock.advance(seconds)
-            calls.append(handler.calls[2])
-        assert target.view == [1]
-        await clock.advance(0.5)
-        await projection.wait_for(3)
-
-    assert calls == [1, 2, 3, 3]
-    assert target.view == [1, 2, 3]
-    assert handler.calls == {1: 1, 2: 4, 3: 1}
-
-
-async def parked(projection, clock):
-    await clock.advance(60)
-    return await projection.status()
-
-
-async def test_a_handler_that_fails_for_good_parks_the_projection_there(journal, caplog):
-    projection, target, clock = failing(journal, Failing(2))
-    await journal.event_stream("a", Happened).persist(counted(1, 2, 3))
-    with caplog.at_level(logging.ERROR):
-        async with projection.running():
-            status = await parked(projection, clock)
-            with pytest.raises(ProjectionParkedError, match="parked at position 2: RuntimeError: out of paper"):
-                await projection.wait_for(3)
-            await projection.wait_for(1)
-
-    assert target.view == [1]
-    assert status.state is ProjectionState.PARKED
-    assert (status.parked.position, status.parked.error, status.parked.attempts) == (2, "RuntimeError: out of paper", 4)
-    assert (status.parked.event_type, status.parked.stream_id) == ("projection-test-counted", "a")
-    assert status.lag >= 2
-    assert "parked at position 2" in caplog.text
-
-
-async def test_who_waits_when_it_is_parked_learns_why(journal):
-    projection, _, clock = failing(journal, Failing(2))
-    await journal.event_stream("a", Happened).persist(counted(1, 2))
-    errors = []
-
-    async def wait():
-        try:
-            await projection.wait_for(2)
-        except ProjectionParkedError as error:
-            errors.append(error.position)
-
-    async with projection.running(), anyio.create_task_group() as tasks:
-        tasks.start_soon(wait)
-        await parked(projection, clock)
-
-    assert errors == [2]
-
-
-async def test_a_parked_projection_goes_on_when_its_handler_was_mended(journal):
-    handler = Failing(2)
-    projection, target, clock = failing(journal, handler)
-    await journal.event_stream("a", Happened).persist(counted(1, 2, 3))
-    async with projection.running():
-        await parked(projection, clock)
-        handler.times = 0
-        projection.resume()
-        await projection.wait_for(3)
-
-    assert target.view == [1, 2, 3]
-
-
-async def test_a_skipped_event_is_left_out_and_the_journal_keeps_that(journal):
-    projection, target, clock = failing(journal, Failing(2))
-    await journal.event_stream("a", Happened).persist(counted(1, 2, 3))
-    async with projection.running():
-        await parked(projection, clock)
-        with pytest.raises(ProjectionError, match="parked at position 2, not at 3"):
-            await projection.skip(3)
-        await projection.skip(2)
-        await projection.wait_for(3)
-    history = await journal.event_stream("calliope:projection:numbers", HistoryEvent).query().run_collect()
-    again, other, _ = failing(journal, Failing(2))
-    await again.catch_up()
-
-    assert target.view == other.view == [1, 3]
-    assert history == [
-        ProjectionParked(2, "projection-test-counted", "a", "RuntimeError: out of paper", 4),
-        ProjectionSkipped(2, "RuntimeError: out of paper"),
-    ]
-
-
-async def test_what_is_not_parked_is_neither_resumed_nor_skipped(journal):
-    projection, _ = summing(journal)
-    async with projection.running():
-        with pytest.raises(ProjectionError, match="is not parked"):
-            projection.resume()
-        with pytest.raises(ProjectionError, match="is not parked"):
-            await projection.skip(1)
-
-
-async def test_stopping_does_not_wait_for_a_pause_or_a_parked_projection(journal):
-    for seconds in (0.5, 60):
-        projection, target, clock = failing(journal, Failing(2))
-        await journal.event_stream("a", Happened).persist(counted(1, 2))
-        async with projection.running():
-            await clock.advance(seconds)
-
-        assert target.view == [1]
-
-
-async def test_an_event_that_cannot_be_read_parks_and_can_be_skipped(journal):
-    @event("projection-test-counted")
-    @dataclass
-    class Otherwise:
-        other: str
-
-    await journal.event_stream("a", Counted).persist(Counted(1))
-    await journal.event_stream("a", Otherwise).persist(Otherwise("x"))
-    await journal.event_stream("a", Counted).persist(Counted(3))
-    projection, target = summing(journal)
-    async with projection.running():
-        await anyio.wait_all_tasks_blocked()
-        status = await projection.status()
-        await projection.skip(2)
-        await projection.wait_for(3)
-
-    assert status.parked.position == 2
-    assert "EventDecodingError" in status.parked.error
-    assert target.view == [1, 3]
-
-
-async def test_catching_up_says_where_it_cannot_go_on(journal):
-    projection = Projection("numbers", journal, InMemory(list), attempts=1)
-    projection.on(Counted)(Failing(2))
-    await journal.event_stream("a", Happened).persist(counted(1, 2))
-
-    with pytest.raises(ProjectionParkedError) as caught:
-        await projection.catch_up()
-
-    assert caught.value.position == 2
-
-
-async def test_a_rebuild_replaces_the_view_in_one_step_while_it_serves(journal):
-    factor, hold = [1], anyio.Event()
-    target = InMemory(list)
-    projection = Projection("numbers", journal, target, batch=2)
-
-    @projection.on(Counted)
-    async def count(record, numbers):
-        if numbers is not target.view and record.data.n == 3:
-            await hold.wait()
-        numbers.append(record.data.n * factor[0])
-
-    stream = journal.event_stream("a", Happened)
-    await stream.persist(counted(1, 2, 3, 4))
-    async with projection.running():
-        await projection.wait_for(4)
-        factor[0] = 10
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(projection.rebuild)
-            await anyio.wait_all_tasks_blocked()
-            reply = await stream.persist(Counted(5))
-            await projection.wait_for(reply.position)
-            assert target.view == [1, 2, 3, 4, 50]
-            hold.set()
-        assert target.view == [10, 20, 30, 40, 50]
-        reply = await stream.persist(Counted(6))
-        await projection.wait_for(reply.position)
-
-    assert target.view == [10, 20, 30, 40, 50, 60]
-
-
-async def test_what_a_rebuild_learns_late_does_not_lead_back_what_was_seen(journal):
-    asked, answered = anyio.Event(), anyio.Event()
-
-    class SlowAfterSwitching(InMemory):
-        async def switch(self, name, rebuilt):
-            self.switched = await super().switch(name, rebuilt)
-            return self.switched
-
-        async def offset(self, name):
-            offset = await super().offset(name)
-            if hasattr(self, "switched"):
-                asked.set()
-                await answered.wait()
-            return offset
-
-    projection = Projection("numbers", journal, SlowAfterSwitching(list))
-    projection.on(Counted)(lambda record, numbers: numbers.append(record.data.n))
-    stream = journal.event_stream("a", Happened)
-    await stream.persist(counted(1, 2))
-    async with projection.running(), anyio.create_task_group() as tasks:
-        await projection.wait_for(2)
-        tasks.start_soon(projection.rebuild)
-        await asked.wait()
-        reply = await stream.persist(Counted(3))
-        await anyio.wait_all_tasks_blocked()
-        answered.set()
-        await anyio.wait_all_tasks_blocked()
-        await projection.wait_for(reply.position, timeout=10)
-
-
-async def test_a_rebuild_takes_a_parked_projection_on(journal):
-    handler = Failing(2)
-    projection, target, clock = failing(journal, handler)
-    await journal.event_stream("a", Happened).persist(counted(1, 2, 3))
-    async with projection.running():
-        await parked(projection, clock)
-        handler.times = 0
-        await projection.rebuild()
-        await anyio.wait_all_tasks_blocked()
-        status = await projection.status()
-
-    assert target.view == [1, 2, 3]
-    assert status.state is ProjectionState.IDLE
-
-
-async def test_a_rebuild_that_fails_leaves_the_old_view(journal):
-    projection, target = summing(journal)
-    await journal.event_stream("a", Happened).persist(counted(1, 2))
-    await projection.catch_up()
-    broken = Projection("numbers", journal, target, attempts=1)
-    broken.on(Counted)(Failing(2))
-
-    with pytest.raises(ProjectionParkedError):
-        await broken.rebuild()
-
-    assert target.view == [1, 2]
-
-
-async def test_what_cannot_be_rebuilt_says_so(journal):
-    projection = Projection("mails", journal, AtLeastOnce([], JournalOffsets(journal)))
-
-    with pytest.raises(TypeError, match="AtLeastOnce cannot be rebuilt"):
-        await projection.rebuild()
 
 
 async def test_an_offset_that_somebody_else_moved_is_noticed(journal):

@@ -14,6 +14,7 @@ from calliope.journal import Journal, path_of
 from calliope.stores.replica_store import ReplicaStore
 from calliope.stores.versioned import replica_of
 from replication.commands.journals import VARIABLE, checked_arguments
+from replication.commands.tls import tls_contexts
 from replication.http_api.server import checked_place, serving
 from replication.node import Node
 
@@ -36,6 +37,9 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 @click.option("--discover", is_flag=True, help="Find, and be found by, replicas on the local network.")
 @click.option("--cluster", default="calliope", show_default=True, metavar="NAME", help="The name of the cluster.")
 @click.option("--secret-file", metavar="FILE", help="Holds what all replicas of the cluster know.")
+@click.option("--tls-certificate", metavar="FILE", help="This replica's certificate, in PEM: TLS between replicas.")
+@click.option("--tls-key", metavar="FILE", help="The private key of the certificate, in PEM.")
+@click.option("--tls-ca", metavar="FILE", help="Who signs the certificates of the cluster, in PEM.")
 @click.option(
     "--http", default=HTTP_ADDRESS, show_default=True, metavar="HOST:PORT", help="Where the HTTP API is served."
 )
@@ -48,6 +52,9 @@ def run_node(
     peers: tuple[str, ...],
     cluster: str,
     secret_file: str | None,
+    tls_certificate: str | None,
+    tls_key: str | None,
+    tls_ca: str | None,
     http: str,
     http_token_file: str | None,
     log_level: str,
@@ -59,13 +66,17 @@ def run_node(
     Other processes use it over HTTP: values, events, live feeds, /health, /metrics; GET / says what there is. `calliope
     status` shows its cluster.
 
-    Without --secret-file only loopback addresses are listened on and connected to, and without --http-token-file the
-    HTTP API is served on a loopback address only. Clients send "Authorization: Bearer" and the token.
+    Without --secret-file or TLS only loopback addresses are listened on and connected to, and without --http-token-file
+    the HTTP API is served on a loopback address only. Clients send "Authorization: Bearer" and the token.
+
+    With --tls-certificate, --tls-key and --tls-ca, which go together, replicas speak TLS, and both sides must show a
+    certificate that --tls-ca has signed; who is dialled, one for the host by which it is dialled.
     """
     with checked_arguments():
         secret = None if secret_file is None else contents(secret_file)
         token = b"" if http_token_file is None else contents(http_token_file)
         checked_place(http, token)
+        tls = tls_contexts(tls_certificate, tls_key, tls_ca)
         path = path_of(data)
         node = Node.open(
             data,
@@ -75,6 +86,8 @@ def run_node(
             discover=discover,
             cluster=cluster,
             secret=secret,
+            tls_server=tls.server,
+            tls_client=tls.client,
         )
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     if anyio.run(_run, node, http, token) == signal.SIGINT:

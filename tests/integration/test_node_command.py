@@ -5,6 +5,7 @@ import os
 import re
 import select
 import signal
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,9 @@ from typing import Any
 import aiohttp
 import anyio
 import pytest
+import trustme
+
+from replication.transports.websocket import PATH
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "replication.cli"]
@@ -101,7 +105,9 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
 @pytest.mark.anyio
 async def test_two_nodes_are_driven_over_http_ended_killed_and_started_again(machine: Machine) -> None:
     (machine.folder / "secret").write_text("of the cluster\n")
-    common = ["--secret-file", "secret", "--cluster", "shop", "--http", "127.0.0.1:0"]
+    write_certificate(machine.folder)
+    tls = ["--tls-certificate", "certificate.pem", "--tls-key", "key.pem", "--tls-ca", "ca.pem"]
+    common = ["--secret-file", "secret", *tls, "--cluster", "shop", "--http", "127.0.0.1:0"]
     started = machine.begin("node", "--data", "b.db", "--replica-id", "berlin", "--listen", "127.0.0.1:0", *common)
     berlin = Service(started)
     to_berlin = ["node", "--data", "lisbon.db", "--listen", "127.0.0.1:0", *common, "--peer"]
@@ -110,6 +116,10 @@ async def test_two_nodes_are_driven_over_http_ended_killed_and_started_again(mac
 
     timeout = aiohttp.ClientTimeout(total=PATIENCE_SECONDS)
     async with aiohttp.ClientSession(timeout=timeout) as session:
+        knows_the_authority = ssl.create_default_context(cafile=machine.folder / "ca.pem")
+        for scheme in ("http", "https"):
+            with pytest.raises((aiohttp.ClientError, ConnectionError)):  # who shows no certificate is not spoken with
+                await session.ws_connect(f"{scheme}://{berlin.address}{PATH}", ssl=knows_the_authority)
         increment = {"type": "GCounter", "method": "increment", "arguments": [5], "replicas": 2, "timeout": 60}
         await asked(session.post(f"{berlin.url}/keys/visits", json=increment))
         milk = {"type": "ORSet", "method": "add", "arguments": ["milk"], "replicas": "all", "timeout": 60}
@@ -150,6 +160,15 @@ async def test_two_nodes_are_driven_over_http_ended_killed_and_started_again(mac
     ]
     assert lines[3] == 'key  cart  ORSet  ["milk"]'
     assert berlin.end(signal.SIGINT)[0] == 130
+
+
+def write_certificate(folder: Path) -> None:
+    """Write a certificate for the loopback interface, its key, and who signed it."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(folder / "ca.pem")
+    issued = authority.issue_cert("127.0.0.1")
+    issued.private_key_pem.write_to_path(folder / "key.pem")
+    issued.cert_chain_pems[0].write_to_path(folder / "certificate.pem")
 
 
 async def asked(request: Any) -> Any:

@@ -18,17 +18,17 @@ PAUSE_SECONDS = 0.002
 """How long a writer waits between two events, so that the reader is idle when the next one comes."""
 
 
-async def wake_up(folder: Path, *, samples: int, since_call: bool) -> float:
+async def wake_up(place: Place, *, samples: int, since_call: bool) -> float:
     """Persist now and then while a live reader waits; return the median milliseconds until it has the event.
 
     Args:
-        folder: where the journal lies.
+        place: where the journal lies.
         samples: how many events.
         since_call: whether the time runs from the call of `persist`, or from its return. The latter may come out
             below zero: the reader is then served before the caller resumes.
     """
     delays = []
-    async with Journal.open(folder / "journal.db") as journal:
+    async with Journal.open(url_of(place)) as journal:
         stream = journal.event_stream("order-1", ItemAdded)
         receipts: asyncio.Queue[float] = asyncio.Queue()
         async with stream.live_query().running(_receipts_into(receipts)):

@@ -39,9 +39,9 @@ async def persist_concurrently(place: Place, *, callers: int, streams: int, coun
         return len(events) * callers / (time.perf_counter() - began)
 
 
-async def persist_alone(folder: Path, *, seconds: float) -> float:
+async def persist_alone(place: Place, *, seconds: float) -> float:
     """Let one caller persist one event after the other for some time; return events a second."""
-    async with Journal.open(folder / "journal.db") as journal:
+    async with Journal.open(url_of(place)) as journal:
         stream = journal.event_stream("order-1", ItemAdded)
         written = 0
         began = time.perf_counter()

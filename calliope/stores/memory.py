@@ -4,6 +4,7 @@ import os
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Sequence
+from heapq import nsmallest
 from itertools import chain, islice, takewhile
 
 import msgspec
@@ -251,6 +252,11 @@ class MemoryStore:
         await self._turn()
         newest_first = sorted(self._snapshots.get(snapshot_id, {}).items(), reverse=True)
         return [msgspec.structs.replace(snapshot, payload=None) for _, snapshot in newest_first]
+
+    async def snapshot_ids(self, *, after: str, limit: int) -> list[str]:
+        """Return ids that have snapshots; see `EventStore.snapshot_ids`."""
+        await self._turn()
+        return nsmallest(limit, [found for found, snapshots in self._snapshots.items() if snapshots and found > after])
 
     async def delete_snapshots(self, snapshot_id: str, *, keep: int) -> int:
         """Delete older snapshots; see `EventStore.delete_snapshots`."""

@@ -144,6 +144,15 @@ class PostgresReader:
         )
         return [_snapshot(snapshot_id, *row) for row in rows]
 
+    def snapshot_ids(self, after: str, limit: int) -> list[str]:
+        """Return ids that have snapshots, in order."""
+        rows = self._rows(
+            "SELECT DISTINCT snapshot_id FROM snapshot WHERE snapshot_id > %(after)s"
+            " ORDER BY snapshot_id LIMIT %(limit)s",
+            {"after": after, "limit": limit},
+        )
+        return [snapshot_id for (snapshot_id,) in rows]
+
     def _scan(self, selection: Selection, after: int, end: int, limit: int) -> tuple[list[StoredRecord], int, int]:
         """Return records after a position, through which position they are all that match, and the head.
 

@@ -190,6 +190,10 @@ class EventStore(Protocol):
         """Return all snapshots of an id without their payloads, the newest first."""
         ...
 
+    async def snapshot_ids(self, *, after: str, limit: int) -> list[str]:
+        """Return ids that have snapshots and sort after `after`, by code point, at most `limit`, each once."""
+        ...
+
     async def delete_snapshots(self, snapshot_id: str, *, keep: int) -> int:
         """Delete all but the newest `keep` snapshots of one id; return how many were deleted."""
         ...

@@ -40,6 +40,10 @@ class Reader(Protocol):
         """Return snapshots without payloads."""
         ...
 
+    def snapshot_ids(self, after: str, limit: int) -> list[str]:
+        """Return ids that have snapshots."""
+        ...
+
 
 R = TypeVar("R", bound=Reader)
 
@@ -79,3 +83,7 @@ class ReaderBacked(Generic[R]):
     async def list_snapshots(self, snapshot_id: str) -> list[StoredSnapshot]:
         """Return snapshots without payloads; see `EventStore.list_snapshots`."""
         return await self._read(lambda reader: reader.snapshots(snapshot_id))
+
+    async def snapshot_ids(self, *, after: str, limit: int) -> list[str]:
+        """Return ids that have snapshots; see `EventStore.snapshot_ids`."""
+        return await self._read(lambda reader: reader.snapshot_ids(after, limit))

@@ -137,6 +137,14 @@ class SqliteReader:
         )
         return [_snapshot(snapshot_id, *row) for row in rows]
 
+    def snapshot_ids(self, after: str, limit: int) -> list[str]:
+        """Return ids that have snapshots, in order."""
+        rows = self.connection.execute(
+            "SELECT DISTINCT snapshot_id FROM snapshot WHERE snapshot_id > ? ORDER BY snapshot_id LIMIT ?",
+            (after, limit),
+        )
+        return [cast(str, snapshot_id) for (snapshot_id,) in rows]
+
     def _row_at(self, position: int) -> int:
         """Return the number of the row that holds a position, or the position itself if none does."""
         row = self.connection.execute(

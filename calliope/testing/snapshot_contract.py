@@ -56,6 +56,18 @@ class SnapshotContract:
         assert len(await store.list_snapshots("b")) == 1
         assert await store.delete_snapshots("none", keep=0) == 0
 
+    async def test_ids_that_have_snapshots_are_listed_by_code_point(self, store: EventStore) -> None:
+        await store.append(append_of("no snapshot"))
+        for snapshot_id in ("b", "\U0001f600", "a", "\uffee", "B", "gone"):
+            for number in (1, 2):
+                await store.save_snapshot(snapshot_of(snapshot_id, number))
+        await store.delete_snapshots("gone", keep=0)
+        ids = ["B", "a", "b", "\uffee", "\U0001f600"]
+        assert await store.snapshot_ids(after="", limit=9) == ids
+        assert await store.snapshot_ids(after="", limit=2) == ids[:2]
+        assert await store.snapshot_ids(after="aa", limit=2) == ids[2:4]
+        assert await store.snapshot_ids(after=ids[-1], limit=2) == []
+
     async def test_large_and_empty_states_read_back(self, store: EventStore) -> None:
         for number, payload in enumerate((b"", bytes(range(256)) * 40_000)):
             await store.save_snapshot(snapshot_of("a", number, payload))

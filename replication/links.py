@@ -162,12 +162,14 @@ class Links:
     async def _dial(self, address: str, scope: anyio.CancelScope) -> None:
         with scope:
             failures = 0
+            said_at = logging.INFO
             while True:
                 await self._is_needed(address)
                 begun = self._clock.now()
                 backoff = self._dialling
                 try:
                     connection = await self._transport.connect(address)
+                    said_at = logging.INFO
                     self._lives_at[address] = connection.replica_id
                     await self._served(connection, self._replica_id)
                 except PeerRefusedError as error:
@@ -175,7 +177,8 @@ class Links:
                         break
                     backoff = self._refused
                 except ConnectionLostError as error:
-                    _log.debug("%s", error)
+                    _log.log(said_at, "%s; it is tried again until somebody answers", error)
+                    said_at = logging.DEBUG  # once, until somebody has answered
                 except ValueError as error:
                     self._complaints.add(address, str(error))
                     break

@@ -91,6 +91,7 @@ class Strangers:
         """Hand a TCP connection to the HTTP server, and end it if it is not known in time who made it."""
         transport: asyncio.BaseTransport | None = None
         ends: object = None
+        host = str(peer[0]) if isinstance(peer, tuple) else "unknown"
         try:
             accepted.setblocking(False)
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -105,10 +106,10 @@ class Strangers:
                 )
                 await known.wait()
         except TimeoutError:
-            self._complaints.add("unknown", f"did not greet within {self._greeting_seconds} s")
+            self._complaints.add(host, f"did not greet within {self._greeting_seconds} s")
             _drop(transport, accepted)
         except OSError as error:
-            self._complaints.add("unknown", f"did not greet: {error}")
+            self._complaints.add(host, f"did not greet: {error}")
             _drop(transport, accepted)
         except asyncio.CancelledError:
             _drop(transport, accepted)

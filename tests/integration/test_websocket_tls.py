@@ -57,7 +57,7 @@ async def test_two_replicas_with_certificates_of_one_authority_are_connected(aut
         assert "enough" in berlin.ended[0]
 
 
-async def test_a_client_without_a_certificate_is_not_served(authority):
+async def test_a_client_without_a_certificate_is_not_served_and_the_log_says_who_and_why(authority, caplog):
     async with (
         listening(tls_server=server_context(authority)) as berlin,
         dialling(tls_client=client_context(authority)) as paris,
@@ -66,6 +66,7 @@ async def test_a_client_without_a_certificate_is_not_served(authority):
         with pytest.raises((ConnectionLostError, PeerRefusedError)):
             await paris.connect(berlin.transport.address)
         assert berlin.connections == []
+        assert "peer 127.0.0.1: did not greet: [SSL: PEER_DID_NOT_RETURN_A_CERTIFICATE]" in caplog.text
 
 
 async def test_a_client_with_a_certificate_of_another_authority_is_not_served(authority):

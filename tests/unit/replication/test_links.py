@@ -1,3 +1,4 @@
+import logging
 from contextlib import asynccontextmanager
 
 import anyio
@@ -88,6 +89,20 @@ async def test_an_address_is_dialled_with_growing_pauses_until_somebody_answers(
             assert a.connected == []
             await clock.advance(0.1)
             assert a.connected == ["b"]
+
+
+async def test_an_address_at_which_nobody_answers_is_logged_once_until_somebody_does(network, clock, caplog):
+    caplog.set_level(logging.INFO, "replication.links")
+    a, b = Peer(network, clock, "a", "A", "B"), Peer(network, clock, "b", "B")
+    async with running(clock, a):
+        await clock.advance(100)
+        line = "nobody answered at B; it is tried again until somebody answers"
+        assert caplog.messages == [line]
+        async with running(clock, b):
+            await clock.advance(60)
+            assert a.connected == ["b"]
+        await clock.advance(200)
+        assert caplog.messages.count(line) == 2
 
 
 async def test_a_connection_that_ends_is_made_again(network, clock):

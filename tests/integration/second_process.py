@@ -8,7 +8,6 @@ import asyncio
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 from calliope import ExpectedVersionError, Journal
 from tests.integration.journal_workload import Step
@@ -48,7 +47,7 @@ async def ping(journal: Journal, events: int) -> None:
         await asyncio.sleep(PING_SECONDS)
 
 
-async def main(action: str, path: Path, events: int) -> None:
+async def main(action: str, path: str, events: int) -> None:
     async with Journal.open(path) as journal:
         if action == "contend":
             print(await contend(journal, 2, events))
@@ -57,4 +56,4 @@ async def main(action: str, path: Path, events: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])))
+    asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))

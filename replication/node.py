@@ -28,6 +28,7 @@ from calliope.stores.replica_store import ReplicaStore
 from calliope.stores.sqlite import Durability
 from calliope.stores.versioned import replica_of
 from replication.addresses import parsed
+from replication.core.agreement import Replicas
 from replication.core.replica import MemberReport, ReplicaCore
 from replication.core.settings import Settings
 from replication.discovery import Discovery
@@ -35,6 +36,7 @@ from replication.engine import Engine
 from replication.links import Links
 from replication.node_lock import held
 from replication.replicator import Replicator
+from replication.single_replica import checked_replicas
 from replication.transports.protocol import Transport
 from replication.transports.websocket import WebSocketTransport
 from replication.wire import checked_replica_id
@@ -206,6 +208,25 @@ class Node:
     async def members(self) -> list[MemberReport]:
         """Return what is known of every replica of the cluster, this one first, removed ones last."""
         return self._engine.members()
+
+    async def wait_until_held(self, replicas: Replicas, timeout: float = 5.0) -> None:
+        """Return when so many replicas, this one included, hold durably what this one holds now.
+
+        So what was persisted in a replicated stream is waited for, as `update` waits for what is done to a key.
+
+        Args:
+            replicas: how many, "majority" or "all".
+            timeout: how many seconds they are given.
+
+        Raises:
+            QuorumTimeoutError: too few of them said so in time; what is recorded here stays and spreads.
+            ValueError: `replicas` is not a positive number, "majority" or "all".
+        """
+        checked_replicas(replicas)
+        store = cast(ReplicaStore, self.journal.store)
+        end = monotonic() + timeout
+        for log_id, number in store.vector.items():
+            await self._engine.agreement.acknowledged(log_id, number, replicas, max(0.0, end - monotonic()))
 
     @property
     def peers(self) -> frozenset[str]:

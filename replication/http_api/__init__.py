@@ -12,7 +12,7 @@ DELETE  /keys/{key}                      undo all that is known of it           
 GET     /keys/{key}/feed                 its value, and each newer one, live
 GET     /streams                         a page of the streams                          ?prefix= &after= &limit=
 GET     /streams/{stream}/events         a page of its events                             ?after= &limit= &kind=
-POST    /streams/{stream}/events         append one                   {"type", "data", "event_id", "expected_version"}
+POST    /streams/{stream}/events         append one       {"type", "data", "event_id", "expected_version", "replicas"}
 GET     /streams/{stream}/feed           its events, live                                         ?after= &kind=
 GET     /events                          a page of the events of all streams     ?after= &limit= &prefix= &type= &tag=
 GET     /feed                            the events of all streams, live         ?after= &prefix= &type= &tag=

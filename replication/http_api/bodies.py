@@ -16,6 +16,9 @@ BODY_SECONDS_MAX = 30.0
 
 T = TypeVar("T", bound=msgspec.Struct)
 
+ReplicaCount = Annotated[int, msgspec.Meta(ge=1)] | Literal["majority", "all"]
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=TIMEOUT_MAX)]
+
 
 class OperationRequest(msgspec.Struct, forbid_unknown_fields=True):
     """What is done to the CRDT of a key.
@@ -31,8 +34,8 @@ class OperationRequest(msgspec.Struct, forbid_unknown_fields=True):
     type: str
     method: str
     arguments: list[Any] = []
-    replicas: Annotated[int, msgspec.Meta(ge=1)] | Literal["majority", "all"] = 1
-    timeout: Annotated[float, msgspec.Meta(gt=0, le=TIMEOUT_MAX)] = TIMEOUT_DEFAULT
+    replicas: ReplicaCount = 1
+    timeout: Seconds = TIMEOUT_DEFAULT
 
 
 class EventRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -49,6 +52,8 @@ class EventRequest(msgspec.Struct, forbid_unknown_fields=True):
         tags: labels.
         metadata: context.
         schema_version: the version of the payload's shape.
+        replicas: how many replicas, the node included, must hold it before the answer comes; a plain stream has one.
+        timeout: how many seconds they are given.
     """
 
     type: str
@@ -60,6 +65,8 @@ class EventRequest(msgspec.Struct, forbid_unknown_fields=True):
     tags: list[str] = []
     metadata: dict[str, Any] | None = None
     schema_version: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)] = 1
+    replicas: ReplicaCount = 1
+    timeout: Seconds = TIMEOUT_DEFAULT
 
 
 async def body_of(request: web.Request, form: type[T]) -> T:

@@ -56,6 +56,8 @@ async def append_event(request: web.Request) -> web.Response:
     node, stream_id = request.app[NODE], request.match_info["stream"]
     with refusing():
         kind = asked.kind or await _kind_of(node, stream_id) or "replicated"
+        if kind == "plain" and asked.replicas != 1:
+            raise RefusedRequestError(400, f"replicas is for replicated streams; {stream_id!r} stays on its node")
         stream = _stream(node, stream_id, kind)
         event = UntypedEvent(asked.type, from_json(asked.data), asked.schema_version)
         await _observe(stream, asked)
@@ -66,6 +68,8 @@ async def append_event(request: web.Request) -> web.Response:
             metadata=None if asked.metadata is None else from_json(asked.metadata),
             event_id=asked.event_id,
         )
+    if asked.replicas != 1:
+        await node.wait_until_held(asked.replicas, asked.timeout)
     concurrent = reply.concurrent_updates[-CONCURRENT_SHOWN_MAX:]
     return answer(
         {

@@ -100,6 +100,19 @@ async def test_what_a_writer_had_not_observed_is_reported_to_him():
         assert refused["actual"] == {"berlin": 2, "lisbon": 2}
 
 
+async def test_an_event_is_answered_when_so_many_replicas_hold_it():
+    async with two_apis() as (berlin, lisbon):
+        for count in (2, "all", "majority"):
+            await berlin.post("/streams/room/events", **SAID, replicas=count, timeout=30)
+            assert await texts(lisbon) == await texts(berlin)
+        again = {**SAID, "event_id": "e-1"}
+        await lisbon.post("/streams/room/events", **again)
+        refused = await lisbon.post("/streams/room/events", 504, **again, replicas=3, timeout=0.01)
+        assert (refused["required"], set(refused["acknowledged"])) == (3, {"berlin", "lisbon"})
+        first = await lisbon.post("/streams/room/events", **again, replicas=2)
+        assert (first["sequence_number"], first["id"]) == (4, "e-1"), "what had too few replicas is asked for again"
+
+
 REFUSED = [
     ({"data": {}}, "type"),
     ({"type": ""}, "event type"),
@@ -114,6 +127,10 @@ REFUSED = [
     ({"type": "Said", "kind": "both"}, "kind"),
     ({"type": "Said", "schema_version": 0}, "schema_version"),
     ({"type": "Said", "stream": "a"}, "stream"),
+    ({"type": "Said", "replicas": 0}, "replicas"),
+    ({"type": "Said", "replicas": "some"}, "replicas"),
+    ({"type": "Said", "timeout": 61}, "timeout"),
+    ({"type": "Said", "kind": "plain", "replicas": 2}, "replicas is for replicated streams"),
     ({"type": "Said", "data": "x" * 800_000}, "cannot be stored"),
 ]
 

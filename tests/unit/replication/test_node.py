@@ -5,7 +5,7 @@ import socket
 import anyio
 import pytest
 
-from calliope import JournalBusyError, JournalClosedError, JournalFormatError
+from calliope import JournalBusyError, JournalClosedError, JournalFormatError, UntypedEvent
 from crdts import GCounter, ORSet
 from replication import ListenError, Node, QuorumTimeoutError
 from tests.unit.replication.http_nodes import MemoryNetwork, node_of
@@ -121,3 +121,22 @@ async def test_leaving_ends_what_waits():
             tasks.start_soon(berlin.replicator.wait_until, "visits", lambda visits: visits.value > 0)
             await berlin.replicator.update("visits", GCounter, lambda visits: visits.increment())
         assert repr(berlin) == "<Node 'berlin' at berlin>"
+
+
+async def test_what_is_persisted_can_be_waited_for_until_so_many_replicas_hold_it():
+    async with MemoryNetwork() as network, node_of(network, "berlin") as berlin:
+        here = berlin.journal.replicated_event_stream("room", UntypedEvent, replica_id="berlin")
+        async with node_of(network, "lisbon", ("berlin",)) as lisbon:
+            there = lisbon.journal.replicated_event_stream("room", UntypedEvent, replica_id="lisbon")
+            for number in range(1, 4):
+                await here.persist(UntypedEvent("Said", {}))
+                await berlin.wait_until_held(2, timeout=20)
+                assert await there.sequence_number() == number
+            await berlin.wait_until_held("all")
+        await here.persist(UntypedEvent("Said", {}))
+        with pytest.raises(QuorumTimeoutError) as refused:
+            await berlin.wait_until_held("all", timeout=0.01)
+        assert (refused.value.required, refused.value.acknowledged) == (2, ("berlin",))
+        with pytest.raises(ValueError, match="replicas must be"):
+            await berlin.wait_until_held(0)
+        await berlin.wait_until_held(1)

@@ -2,10 +2,8 @@
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
-from calliope.errors import ForkedLogError
-from calliope.stores.log_state import LogState, check_next
+from calliope.stores.log_state import LogState, new_among
 from calliope.stores.log_tail import LogTail
 from calliope.stores.replica_store import LogPage, StoredState
 from calliope.stores.versioned import LogEntry
@@ -34,19 +32,12 @@ class MemoryLog:
 
     def add(self, entries: Sequence[LogEntry]) -> None:
         """Add entries that are the next of their logs, or jump over what is in states; then publish them."""
-        numbers, floor = self.state.vector.to_dict().copy(), self.state.floor
         position = self.state.position
+        self.state = self.state.adding(entries)
         for place, entry in enumerate(entries, position + 1):
-            jumped_through = entry.number - 1
-            if jumped_through > numbers.get(entry.log_id, 0):
-                floor = floor.merge(VersionVector({entry.log_id: jumped_through}))
-            numbers[entry.log_id] = entry.number
             self._numbers.setdefault(entry.log_id, []).append(entry.number)
             self._positions.setdefault(entry.log_id, []).append(place)
         self._entries += entries
-        self.state = replace(
-            self.state, position=position + len(entries), vector=VersionVector.wrap(numbers), floor=floor
-        )
         self.tail.publish(list(enumerate(entries, position + 1)))
 
     def new_among(self, entries: Sequence[LogEntry], snapshot: VersionVector) -> list[LogEntry]:
@@ -55,17 +46,7 @@ class MemoryLog:
         Raises:
             LogGapError, ForkedLogError: as `ReplicaStore.receive`.
         """
-        held = self.state.vector.to_dict().copy()
-        new: dict[tuple[str, int], LogEntry] = {}
-        for entry in entries:
-            log_id, number = entry.log_id, entry.number
-            if number > held.get(log_id, 0):
-                check_next(entry, held.get(log_id, 0), snapshot[log_id])
-                new[log_id, number] = entry
-                held[log_id] = number
-            elif (new.get((log_id, number)) or self._held(log_id, number) or entry) != entry:
-                raise ForkedLogError(log_id, number)
-        return list(new.values())
+        return new_among(entries, self.state.vector, snapshot, self._held)
 
     def page(self, have: VersionVector, after: int, bytes_max: int) -> LogPage:
         """Return a page of entries; see `ReplicaStore.read_log`."""
@@ -93,7 +74,7 @@ class MemoryLog:
         if not states.keys() <= self.states.keys():
             self._sorted_keys = None
         self.states.update(states)
-        self.state = replace(self.state, checkpoint=max(self.state.checkpoint, checkpoint))
+        self.state = self.state.checkpointing(checkpoint)
 
     def forget_operations(self, through: int) -> None:
         """Empty the places of operations, and raise the floor."""
@@ -107,9 +88,7 @@ class MemoryLog:
 
     def install(self, vector: VersionVector) -> None:
         """Hold everything up to a vector."""
-        held = self.state.vector
-        jumped = VersionVector({log_id: number for log_id, number in vector.items() if number > held[log_id]})
-        self.state = replace(self.state, vector=held.merge(vector), floor=self.state.floor.merge(jumped))
+        self.state = self.state.installing(vector)
 
     def _first_lacking(self, have: VersionVector) -> int:
         """Return the first position that may hold what somebody lacks who has this."""

@@ -8,7 +8,7 @@ milliseconds whether they did (`PRAGMA data_version`), and publishes what it fin
 """
 
 import os
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
@@ -19,27 +19,23 @@ import apsw
 
 from calliope.errors import JournalClosedError
 from calliope.stores.commit_lane import CommitLane
-from calliope.stores.log_state import LogState, check_forgettable
+from calliope.stores.log_state import LogState
 from calliope.stores.log_tail import LogTail
 from calliope.stores.page_checksums import VFS_NAME
 from calliope.stores.protocol import AppendRequest, StoredSnapshot
 from calliope.stores.read_lane import ReadLane
 from calliope.stores.reader_backed import ReaderBacked
 from calliope.stores.record import StoredRecord
-from calliope.stores.replica_store import Appended, LogPage, StoredState, Writing
+from calliope.stores.replica_backed import LogReader, ReplicaBacked
 from calliope.stores.snapshot_rows import snapshot_row
 from calliope.stores.sqlite_connection import connected
 from calliope.stores.sqlite_errors import translated
-from calliope.stores.sqlite_log import LogBatch, LogWrite
-from calliope.stores.sqlite_log_reader import facts, log_page, stored_state, stored_states, stream_version
+from calliope.stores.sqlite_log_reader import SqliteLogReader
 from calliope.stores.sqlite_opening import opened
 from calliope.stores.sqlite_reader import SqliteReader
 from calliope.stores.sqlite_readers import SqliteReaders
-from calliope.stores.sqlite_writer import Advance, Receive, ReplicatedAppend, Request, SqliteWriter
+from calliope.stores.sqlite_writer import Advance, Request, SqliteWriter
 from calliope.stores.tail import Tail
-from calliope.stores.versioned import LogEntry, Versioned, encode_change
-from crdts import VersionVector
-from crdts.version_vector import NOTHING_SEEN
 
 Durability = Literal["full", "relaxed"]
 
@@ -51,9 +47,6 @@ POLL_SECONDS = 0.01
 
 POLL_IDLE_SECONDS = 0.05
 """How often the lane looks whether somebody waits."""
-
-FORGET_POSITIONS_MAX = 4_096
-"""How many log positions are forgotten in one commit, so that nobody waits for all of them."""
 
 T = TypeVar("T")
 
@@ -68,7 +61,7 @@ def _count_fork() -> None:
 os.register_at_fork(after_in_child=_count_fork)
 
 
-class SqliteStore(ReaderBacked[SqliteReader]):
+class SqliteStore(ReaderBacked[SqliteReader], ReplicaBacked):
     """Keeps records in an SQLite file. Open it with `SqliteStore.open`.
 
     Attributes:
@@ -118,85 +111,6 @@ class SqliteStore(ReaderBacked[SqliteReader]):
         self._check_usable()
         return self._lane.submit(request)  # type: ignore[return-value] # an append's reply
 
-    @property
-    def log_id(self) -> str:
-        """The log in which what is written here is numbered; see `ReplicaStore`."""
-        return self._log.log_id
-
-    @property
-    def vector(self) -> VersionVector:
-        """The number of the last entry held of each log."""
-        return self._log.vector
-
-    @property
-    def floor(self) -> VersionVector:
-        """What is held only in states."""
-        return self._log.floor
-
-    @property
-    def checkpoint(self) -> int:
-        """The log position through which the stored states contain everything."""
-        return self._log.checkpoint
-
-    async def append_replicated(self, request: AppendRequest, writing: Writing) -> Appended:
-        """Write events of a replicated stream durably; see `ReplicaStore.append_replicated`."""
-        return cast(Appended, await self._write(ReplicatedAppend(request, writing)))
-
-    async def stream_version(self, stream_id: str) -> VersionVector:
-        """Return how far each writer has come; see `ReplicaStore.stream_version`."""
-        return await self._read(lambda reader: stream_version(reader.connection, stream_id))
-
-    async def use_log(self, log_id: str) -> None:
-        """Number what is written from now on in another log; see `ReplicaStore.use_log`."""
-        await self._write(LogWrite(lambda log: log.use(log_id)))
-
-    async def append_operations(self, changes: Sequence[Versioned]) -> tuple[str, int]:
-        """Write operations durably; see `ReplicaStore.append_operations`."""
-        encoded = list(map(encode_change, changes))
-        return cast(tuple[str, int], await self._write(LogWrite(lambda log: log.add_operations(encoded))))
-
-    async def receive(self, entries: Sequence[LogEntry], *, snapshot: VersionVector | None = None) -> None:
-        """Store other replicas' entries durably; see `ReplicaStore.receive`."""
-        await self._write(Receive(entries, snapshot or NOTHING_SEEN))
-
-    async def read_log(self, *, have: VersionVector, after: int, bytes_max: int) -> LogPage:
-        """Return log entries; see `ReplicaStore.read_log`."""
-        return await self._read(lambda reader: log_page(reader.connection, have, after, bytes_max))
-
-    async def load_state(self, key: str) -> StoredState | None:
-        """Return a key's state; see `ReplicaStore.load_state`."""
-        return await self._read(lambda reader: stored_state(reader.connection, key))
-
-    async def states(self, *, prefix: str = "", after: str = "", limit: int, bodies: bool = True) -> list[StoredState]:
-        """Return states; see `ReplicaStore.states`."""
-        return await self._read(lambda reader: stored_states(reader.connection, prefix, after, limit, bodies=bodies))
-
-    async def save_states(self, states: Sequence[StoredState], *, checkpoint: int | None = None) -> None:
-        """Replace states durably; see `ReplicaStore.save_states`."""
-        await self._write(LogWrite(lambda log: log.save_states(states, checkpoint or 0)))
-
-    async def forget_operations(self, *, through: int) -> None:
-        """Delete operations; see `ReplicaStore.forget_operations`.
-
-        It takes several commits if they are many; after a crash between these, some are forgotten and some are not.
-        """
-        check_forgettable(through, self.checkpoint)
-        while (forgotten_through := self._log.forgotten_through) < through:
-            end = min(through, forgotten_through + FORGET_POSITIONS_MAX)
-            await self._write(LogWrite(partial(LogBatch.forget_operations, through=end)))
-
-    async def install_snapshot(self, vector: VersionVector) -> None:
-        """Hold everything up to a vector, durably; see `ReplicaStore.install_snapshot`."""
-        await self._write(LogWrite(lambda log: log.install(vector)))
-
-    async def remember(self, name: str, fact: bytes | None) -> None:
-        """Keep or forget a fact durably; see `ReplicaStore.remember`."""
-        await self._write(LogWrite(lambda log: log.remember(name, fact)))
-
-    async def remembered(self) -> dict[str, bytes]:
-        """Return all facts; see `ReplicaStore.remembered`."""
-        return await self._read(lambda reader: facts(reader.connection))
-
     async def save_snapshot(self, snapshot: StoredSnapshot) -> None:
         """Keep a snapshot durably; see `EventStore.save_snapshot`."""
         row = snapshot_row(snapshot)
@@ -239,6 +153,9 @@ class SqliteStore(ReaderBacked[SqliteReader]):
     async def _read(self, read: Callable[[SqliteReader], T]) -> T:
         self._check_usable()
         return await self._reads.submit(read)
+
+    async def _read_log(self, read: Callable[[LogReader], T]) -> T:
+        return await self._read(lambda reader: read(SqliteLogReader(reader.connection)))
 
     def _read_now(self, read: Callable[[SqliteReader], T]) -> T:
         try:

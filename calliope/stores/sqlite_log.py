@@ -1,4 +1,4 @@
-"""What one transaction adds to a journal's log: gathered, so that each table is written by one statement.
+"""The log of a journal file: its tables, and what a transaction does with them.
 
     replica      one row: the log that is written to, the first one, the highest log position, the checkpoint
     replica_log  a number for each log id, the number of its last entry and its floor
@@ -12,18 +12,13 @@ An entry's row holds the checksum that its writer made. The highest position has
 entries may be forgotten, and a position is never given twice.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import cast
-from zlib import crc32
 
 import apsw
 
-from calliope.errors import ForkedLogError
-from calliope.stores.log_state import LogState, check_forgettable, check_next
-from calliope.stores.replica_store import StoredState
-from calliope.stores.versioned import EntryGathering, EntryKind, LogEntry
-from crdts import VersionVector
+from calliope.stores.log_batch import LogBatch
+from calliope.stores.state_rows import state_row
+from calliope.stores.versioned import LogEntry
 
 LOG_TABLES = """
 CREATE TABLE replica (
@@ -77,142 +72,64 @@ _FORGOTTEN_NUMBERS = (
 )
 
 
-class LogBatch:
-    """The log within one transaction.
+class SqliteLog:
+    """The log as it is stored, within one transaction.
 
     Args:
         connection: what the transaction is on.
-        state: the log before it.
         numbers: the row of each log id, as far as it is known; what is learned is added.
-
-    Attributes:
-        state: the log as it will be when the transaction is committed.
-        entries: the new entries, each with its log position.
     """
 
-    def __init__(self, connection: apsw.Connection, state: LogState, numbers: dict[str, int]) -> None:
-        self.state = state
-        self.entries: list[tuple[int, LogEntry]] = []
+    def __init__(self, connection: apsw.Connection, numbers: dict[str, int]) -> None:
         self._connection = connection
         self._numbers = numbers
-        self._before = state
-        self._gathering: EntryGathering | None = None
-        self._new: dict[tuple[str, int], LogEntry] = {}
 
-    def use(self, log_id: str) -> None:
-        """Number what is written from now on in a log."""
-        self._end_gathering()
-        self._number_of(log_id)
-        self.state = self.state.using(log_id)
+    def entry(self, log_id: str, number: int) -> LogEntry | None:
+        """Return an entry that is held, or None if it is in states only."""
+        row = self._connection.execute(
+            "SELECT kind, checksum, body FROM log_entry WHERE log = ? AND number = ?", (self._number_of(log_id), number)
+        ).fetchone()
+        return None if row is None else LogEntry(log_id, number, *row)
 
-    def add_changes(self, kind: EntryKind, changes: Sequence[bytes]) -> int:
-        """Add what is written here, encoded; return the number of the entry that the last change is in."""
-        if self._gathering is None:
-            self._gathering = EntryGathering(self.state.log_id, self.state.vector[self.state.log_id])
-        return self._gathering.add(kind, changes)
+    def delete_operations(self, after: int, through: int) -> dict[str, int]:
+        """Delete operations; see `LogTables`."""
+        numbers = cast(list[tuple[str, int]], self._connection.execute(_FORGOTTEN_NUMBERS, (after, through)).fetchall())
+        self._connection.execute(f"DELETE FROM log_entry WHERE {_FORGETTABLE}", (after, through))
+        return dict(numbers)
 
-    def add_operations(self, changes: Sequence[bytes]) -> tuple[str, int]:
-        """Add operations, encoded; see `ReplicaStore.append_operations`."""
-        if not changes or not self.state.log_id:
-            raise ValueError("there are no operations" if self.state.log_id else "no log was ever used")
-        return self.state.log_id, self.add_changes("operations", changes)
+    def insert(self, batch: LogBatch) -> None:
+        """Write what was gathered."""
+        batch.finish()
+        if batch.entries:
+            rows = [
+                (position, self._number_of(entry.log_id), entry.number, entry.kind, entry.checksum, entry.body)
+                for position, entry in batch.entries
+            ]
+            self._connection.executemany("INSERT INTO log_entry VALUES (?, ?, ?, ?, ?, ?)", rows)
+        states = map(state_row, batch.states.values())
+        self._connection.executemany("INSERT OR REPLACE INTO crdt_state VALUES (?, ?, ?, ?)", states)
+        for name, fact in batch.facts.items():
+            self._remember(name, fact)
+        state = batch.state
+        logs = [(state.vector[log_id], state.floor[log_id], self._number_of(log_id)) for log_id in batch.changed_logs]
+        self._connection.executemany("UPDATE replica_log SET number = ?, floor = ? WHERE id = ?", logs)
+        if state != batch.before:
+            self._connection.execute(
+                "UPDATE replica SET log = ?, first_log = ?, log_position = ?, checkpoint = ?, forgotten_through = ?",
+                (
+                    self._number_of(state.log_id) if state.log_id else None,
+                    self._number_of(state.first_log_id) if state.first_log_id else None,
+                    state.position,
+                    state.checkpoint,
+                    state.forgotten_through,
+                ),
+            )
 
-    def new_among(self, entries: Sequence[LogEntry], snapshot: VersionVector) -> list[LogEntry]:
-        """Return the entries that are not held, after checking that each is the next of its log.
-
-        Raises:
-            LogGapError, ForkedLogError: as `ReplicaStore.receive`.
-        """
-        self._end_gathering()
-        held = self.state.vector.to_dict().copy()
-        new: dict[tuple[str, int], LogEntry] = {}
-        for entry in entries:
-            log_id, number = entry.log_id, entry.number
-            if number > held.get(log_id, 0):
-                check_next(entry, held.get(log_id, 0), snapshot[log_id])
-                new[log_id, number] = entry
-                held[log_id] = number
-            elif (new.get((log_id, number)) or self._held(log_id, number) or entry) != entry:
-                raise ForkedLogError(log_id, number)
-        return list(new.values())
-
-    def add_entries(self, entries: Sequence[LogEntry]) -> None:
-        """Add entries that are the next of their logs, or jump over what is in states."""
-        if not entries:
-            return
-        numbers, floor = self.state.vector.to_dict().copy(), self.state.floor
-        for position, entry in enumerate(entries, self.state.position + 1):
-            if entry.number - 1 > numbers.get(entry.log_id, 0):
-                floor = floor.merge(VersionVector({entry.log_id: entry.number - 1}))
-            numbers[entry.log_id] = entry.number
-            self._new[entry.log_id, entry.number] = entry
-            self.entries.append((position, entry))
-        self.state = replace(self.state, position=position, vector=VersionVector.wrap(numbers), floor=floor)
-
-    def save_states(self, states: Sequence[StoredState], checkpoint: int) -> None:
-        """Replace states, and raise the checkpoint."""
-        rows = [(state.key, state.type_name, state.body, state_checksum(state)) for state in states]
-        self._connection.executemany("INSERT OR REPLACE INTO crdt_state VALUES (?, ?, ?, ?)", rows)
-        self.state = replace(self.state, checkpoint=max(self.state.checkpoint, checkpoint))
-
-    def forget_operations(self, through: int) -> None:
-        """Delete operations, and raise the floor."""
-        check_forgettable(through, self.state.checkpoint)
-        bindings = (self.state.forgotten_through, through)
-        numbers = cast(list[tuple[str, int]], self._connection.execute(_FORGOTTEN_NUMBERS, bindings).fetchall())
-        self._connection.execute(f"DELETE FROM log_entry WHERE {_FORGETTABLE}", bindings)
-        self.state = self.state.forgetting(through, VersionVector(numbers))
-
-    def install(self, vector: VersionVector) -> None:
-        """Hold everything up to a vector."""
-        self._end_gathering()
-        held = self.state.vector
-        jumped = VersionVector({log_id: number for log_id, number in vector.items() if number > held[log_id]})
-        self.state = replace(self.state, vector=held.merge(vector), floor=self.state.floor.merge(jumped))
-
-    def remember(self, name: str, fact: bytes | None) -> None:
-        """Keep or forget a fact."""
+    def _remember(self, name: str, fact: bytes | None) -> None:
         if fact is None:
             self._connection.execute("DELETE FROM replica_fact WHERE name = ?", (name,))
         else:
             self._connection.execute("INSERT OR REPLACE INTO replica_fact VALUES (?, ?)", (name, fact))
-
-    def insert(self) -> None:
-        """Write what was gathered."""
-        self._end_gathering()
-        if self.entries:
-            rows = [
-                (position, self._number_of(entry.log_id), entry.number, entry.kind, entry.checksum, entry.body)
-                for position, entry in self.entries
-            ]
-            self._connection.executemany("INSERT INTO log_entry VALUES (?, ?, ?, ?, ?, ?)", rows)
-        self._update_logs()
-        if self.state != self._before:
-            self._connection.execute(
-                "UPDATE replica SET log = ?, first_log = ?, log_position = ?, checkpoint = ?, forgotten_through = ?",
-                (
-                    self._number_of(self.state.log_id) if self.state.log_id else None,
-                    self._number_of(self.state.first_log_id) if self.state.first_log_id else None,
-                    self.state.position,
-                    self.state.checkpoint,
-                    self.state.forgotten_through,
-                ),
-            )
-
-    def _update_logs(self) -> None:
-        state, before = self.state, self._before
-        changed = {
-            log_id
-            for log_id in (*state.vector, *state.floor)
-            if state.vector[log_id] != before.vector[log_id] or state.floor[log_id] != before.floor[log_id]
-        }
-        rows = [(state.vector[log_id], state.floor[log_id], self._number_of(log_id)) for log_id in sorted(changed)]
-        self._connection.executemany("UPDATE replica_log SET number = ?, floor = ? WHERE id = ?", rows)
-
-    def _end_gathering(self) -> None:
-        if self._gathering is not None:
-            gathering, self._gathering = self._gathering, None
-            self.add_entries(gathering.entries())
 
     def _number_of(self, log_id: str) -> int:
         number = self._numbers.get(log_id)
@@ -223,24 +140,3 @@ class LogBatch:
                 found = self._connection.execute(insert, (log_id,)).get
             number = self._numbers[log_id] = cast(int, found)
         return number
-
-    def _held(self, log_id: str, number: int) -> LogEntry | None:
-        """Return an entry, or None if it is in states only."""
-        if (log_id, number) in self._new:
-            return self._new[log_id, number]
-        row = self._connection.execute(
-            "SELECT kind, checksum, body FROM log_entry WHERE log = ? AND number = ?", (self._number_of(log_id), number)
-        ).fetchone()
-        return None if row is None else LogEntry(log_id, number, *row)
-
-
-@dataclass(frozen=True, slots=True)
-class LogWrite:
-    """A request that concerns the log."""
-
-    write: Callable[[LogBatch], object]
-
-
-def state_checksum(state: StoredState) -> int:
-    """Return the CRC-32 of a state: of its key and type name, each followed by NUL, and its body."""
-    return crc32(state.body, crc32(f"{state.key}\0{state.type_name}\0".encode()))

@@ -7,17 +7,14 @@ from typing import cast
 
 import apsw
 
-from calliope.errors import CorruptJournalError, CorruptRecordError
+from calliope.stores.log_pages import LOG_PAGE_ENTRIES_MAX, gathered_page
 from calliope.stores.log_state import LogState
 from calliope.stores.replica_store import LogPage, StoredState
-from calliope.stores.sqlite_log import state_checksum
 from calliope.stores.sqlite_schema import transaction
+from calliope.stores.state_rows import StateRow, checked_state
 from calliope.stores.stream_versions import StreamVersions, WriterVersion, decode_observed
 from calliope.stores.versioned import EntryKind, LogEntry
 from crdts import VersionVector
-
-LOG_PAGE_ENTRIES_MAX = 4_096
-"""How many entries a page holds at most, however small they are."""
 
 # The unary plus keeps the planner from the index: entries are wanted by position.
 _ENTRIES = (
@@ -65,53 +62,6 @@ def entries_after(connection: apsw.Connection, after: int, bytes_max: int) -> li
     return found
 
 
-def log_page(connection: apsw.Connection, have: VersionVector, after: int, bytes_max: int) -> LogPage:
-    """Return a page of the log; see `ReplicaStore.read_log`."""
-    with transaction(connection, "DEFERRED"):
-        head = log_state(connection).position
-        first, logs = _first_lacking(connection, have, head)
-        start = max(after, first - 1)
-        page: list[LogEntry] = []
-        byte_count, through = 0, start
-        with closing(_entries(connection, start, json.dumps(logs))) as entries:
-            for position, entry in entries:
-                if entry.number > have[entry.log_id]:
-                    byte_count += len(entry.body)
-                    if page and (byte_count > bytes_max or len(page) >= LOG_PAGE_ENTRIES_MAX):
-                        return LogPage(page, through, head)
-                    if not entry.is_whole:
-                        return _up_to_damage(page, through, head, position, entry)
-                    page.append(entry)
-                through = position
-    return LogPage(page, max(after, head), head)
-
-
-def stored_state(connection: apsw.Connection, key: str) -> StoredState | None:
-    """Return a state, checked."""
-    row = connection.execute("SELECT key, type_name, body, checksum FROM crdt_state WHERE key = ?", (key,)).fetchone()
-    return None if row is None else _checked_state(*cast(tuple[str, str, bytes, int], row))
-
-
-def stored_states(
-    connection: apsw.Connection, prefix: str, after: str, limit: int, *, bodies: bool
-) -> list[StoredState]:
-    """Return states; see `ReplicaStore.states`."""
-    columns = "key, type_name, body, checksum" if bodies else "key, type_name"
-    rows = connection.execute(
-        f"SELECT {columns} FROM crdt_state WHERE key > ?1 AND key >= ?2 AND key < ?3 ORDER BY key LIMIT ?4",
-        (after, prefix, _behind(prefix), limit),
-    )
-    if not bodies:
-        return [StoredState(cast(str, key), cast(str, type_name), b"") for key, type_name in rows]
-    return [_checked_state(*cast(tuple[str, str, bytes, int], row)) for row in rows]
-
-
-def facts(connection: apsw.Connection) -> dict[str, bytes]:
-    """Return all facts."""
-    rows = connection.execute("SELECT name, value FROM replica_fact").fetchall()
-    return dict(cast(list[tuple[str, bytes]], rows))
-
-
 def stream_versions(connection: apsw.Connection, stream: int) -> StreamVersions:
     """Return how far the writers of a stream have come, by the stream's number."""
     rows = connection.execute("SELECT writer, counter, token, observed FROM stream_version WHERE stream = ?", (stream,))
@@ -123,10 +73,52 @@ def stream_versions(connection: apsw.Connection, stream: int) -> StreamVersions:
     )
 
 
-def stream_version(connection: apsw.Connection, stream_id: str) -> VersionVector:
-    """Return how far the writers of a stream have come, by the stream's id."""
-    rows = connection.execute(_STREAM_VERSION, (stream_id,)).fetchall()
-    return VersionVector(cast(list[tuple[str, int]], rows))
+class SqliteLogReader:
+    """Reads what `ReplicaStore` keeps beside events, on one connection.
+
+    Args:
+        connection: where it reads.
+    """
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+
+    def page(self, have: VersionVector, after: int, bytes_max: int) -> LogPage:
+        """Return a page of the log; see `ReplicaStore.read_log`."""
+        with transaction(self._connection, "DEFERRED"):
+            head = log_state(self._connection).position
+            first, logs = _first_lacking(self._connection, have, head)
+            start = max(after, first - 1)
+            with closing(_entries(self._connection, start, json.dumps(logs))) as entries:
+                return gathered_page(entries, have, after=after, start=start, head=head, bytes_max=bytes_max)
+
+    def state(self, key: str) -> StoredState | None:
+        """Return a state, checked."""
+        row = self._connection.execute(
+            "SELECT key, type_name, body, checksum FROM crdt_state WHERE key = ?", (key,)
+        ).fetchone()
+        return None if row is None else checked_state(cast(StateRow, row))
+
+    def states(self, prefix: str, after: str, limit: int, *, bodies: bool) -> list[StoredState]:
+        """Return states; see `ReplicaStore.states`."""
+        columns = "key, type_name, body, checksum" if bodies else "key, type_name"
+        rows = self._connection.execute(
+            f"SELECT {columns} FROM crdt_state WHERE key > ?1 AND key >= ?2 AND key < ?3 ORDER BY key LIMIT ?4",
+            (after, prefix, _behind(prefix), limit),
+        )
+        if not bodies:
+            return [StoredState(cast(str, key), cast(str, type_name), b"") for key, type_name in rows]
+        return [checked_state(cast(StateRow, row)) for row in rows]
+
+    def facts(self) -> dict[str, bytes]:
+        """Return all facts."""
+        rows = self._connection.execute("SELECT name, value FROM replica_fact").fetchall()
+        return dict(cast(list[tuple[str, bytes]], rows))
+
+    def stream_version(self, stream_id: str) -> VersionVector:
+        """Return how far the writers of a stream have come."""
+        rows = self._connection.execute(_STREAM_VERSION, (stream_id,)).fetchall()
+        return VersionVector(cast(list[tuple[str, int]], rows))
 
 
 def _entries(
@@ -150,21 +142,6 @@ def _first_lacking(connection: apsw.Connection, have: VersionVector, head: int) 
             first = first if position is None else min(first, position)
             lacking.append(log)
     return first, lacking
-
-
-def _up_to_damage(page: list[LogEntry], through: int, head: int, position: int, entry: LogEntry) -> LogPage:
-    if not page:
-        raise CorruptRecordError(
-            None, f"entry {entry.number} of log {entry.log_id!r}, at log position {position}, is damaged"
-        )
-    return LogPage(page, through, head)
-
-
-def _checked_state(key: str, type_name: str, body: bytes, checksum: int) -> StoredState:
-    state = StoredState(key, type_name, body)
-    if state_checksum(state) != checksum:
-        raise CorruptJournalError(f"the state of key {key!r} does not match its checksum")
-    return state
 
 
 def _behind(prefix: str) -> str | bytes:

@@ -6,8 +6,10 @@ from typing import cast
 import apsw
 
 from calliope.stores.event_rows import ALL_COLUMNS, NewRow
+from calliope.stores.log_batch import LogBatch
 from calliope.stores.record import StoredRecord
-from calliope.stores.sqlite_log import LogBatch
+from calliope.stores.replicated_staging import VersionRow
+from calliope.stores.sqlite_log import SqliteLog
 
 _INDEX_ROWS = (
     "INSERT INTO recent_event_by_stream SELECT stream, sequence_number, position FROM event WHERE position >= ?"
@@ -21,6 +23,7 @@ class Staged:
     """The rows of one transaction, gathered so that each table is written by one statement."""
 
     __slots__ = (
+        "_log_tables",
         "log",
         "named",
         "other_write_count",
@@ -32,10 +35,11 @@ class Staged:
         "versions",
     )
 
-    def __init__(self, log: LogBatch) -> None:
+    def __init__(self, log: LogBatch, log_tables: SqliteLog) -> None:
         self.log = log
+        self._log_tables = log_tables
         self.replicated: dict[int, list[StoredRecord]] = {}
-        self.versions: dict[tuple[int, str], tuple[object, ...]] = {}
+        self.versions: dict[tuple[int, str], VersionRow] = {}
         self.other_write_count = 0
         self.records: list[StoredRecord] = []
         self.rows: list[NewRow] = []
@@ -63,5 +67,5 @@ class Staged:
             connection.executemany(
                 "INSERT OR REPLACE INTO stream_version VALUES (?, ?, ?, ?, ?)", self.versions.values()
             )
-            self.log.insert()
+            self._log_tables.insert(self.log)
             self.other_writes = cast(int, connection.execute(_COUNT_OTHER_WRITES, (self.other_write_count,)).get)

@@ -11,45 +11,33 @@ A failed sync is never retried into success: the callers learn that the outcome 
 up; see `sqlite_connection`.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import islice
 from typing import cast
 
 import apsw
 
-from calliope.errors import (
-    CalliopeError,
-    CorruptJournalError,
-    CorruptRecordError,
-)
+from calliope.errors import CalliopeError, CorruptJournalError, CorruptRecordError
 from calliope.stores.commit_lane import Pending
-from calliope.stores.entry_checks import check_whole, checked_changes
 from calliope.stores.event_rows import KnownType, checksum_seed, row_of, rows_of
 from calliope.stores.high_water_mark import HighWaterMark, Marked
-from calliope.stores.log_state import LogState, new_log_id
+from calliope.stores.log_batch import LogBatch, LogWrite, Receive, ReplicatedAppend
+from calliope.stores.log_state import LogState
 from calliope.stores.placing import check_may_follow, placed
 from calliope.stores.protocol import AppendRequest, StreamKind
 from calliope.stores.record import StoredRecord, StoredType, position_of_minted_id
-from calliope.stores.replica_store import Appended, Writing
+from calliope.stores.replicated_staging import stage_received, staged_append
 from calliope.stores.sqlite_connection import WritingConnection
 from calliope.stores.sqlite_errors import translated
-from calliope.stores.sqlite_log import LogBatch, LogWrite
+from calliope.stores.sqlite_log import SqliteLog
 from calliope.stores.sqlite_log_reader import entries_after, log_state, stream_versions
 from calliope.stores.sqlite_reader import HEAD_OF_STREAM, SqliteReader
 from calliope.stores.sqlite_schema import transaction
 from calliope.stores.sqlite_staged import Staged
-from calliope.stores.stream_versions import (
-    NOBODY,
-    StreamVersions,
-    appended_before,
-    encode_observed,
-    new_events,
-    unobserved,
-)
-from calliope.stores.versioned import LogEntry, Versioned, encode_change
-from crdts import VersionVector
+from calliope.stores.stream_versions import StreamVersions
+from calliope.stores.versioned import LogEntry
 
 STREAMS_REMEMBERED_MAX = 65_536
 """How many streams' heads are remembered; the oldest are forgotten first."""
@@ -60,9 +48,6 @@ FOREIGN_RECORDS_MAX = 1_024
 FOREIGN_LOG_BYTES_MAX = 1024 * 1024
 """How many bytes of other processes' log entries are read into the tail at once; beyond that readers read pages."""
 
-SCAN_RECORDS = 64
-"""How many records are read at once when a stream is searched backwards."""
-
 RECENT_ROWS_MAX = 4_096
 """How many entries the small index takes before they are folded into the large one."""
 
@@ -72,22 +57,6 @@ _FOLD_INDEX = """
 """
 Write = Callable[[apsw.Connection], object]
 """Any other write that shares the lane, such as saving a snapshot."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReplicatedAppend:
-    """Events for a replicated stream, and who writes them."""
-
-    request: AppendRequest
-    writing: Writing
-
-
-@dataclass(frozen=True, slots=True)
-class Receive:
-    """Entries of other replicas; numbers up to `snapshot` may be jumped over."""
-
-    entries: Sequence[LogEntry]
-    snapshot: VersionVector
 
 
 Request = AppendRequest | ReplicatedAppend | Receive | LogWrite | Write
@@ -178,7 +147,8 @@ class SqliteWriter:
                 self._forget_oldest()
                 advance, other_writes = self._catch_up()
                 log = advance.log or self.log
-                staged = Staged(LogBatch(self._connection, log, self._log_numbers))
+                tables = SqliteLog(self._connection, self._log_numbers)
+                staged = Staged(LogBatch(log, tables), tables)
                 for pending in batch:
                     self._stage(pending, staged)
                 staged.insert(self._connection)
@@ -314,9 +284,9 @@ class SqliteWriter:
                 pending.reply = self._staged_append(request, staged)
                 return
             if isinstance(request, ReplicatedAppend):
-                pending.reply = self._staged_replicated(request.request, request.writing, staged)
+                pending.reply = staged_append(request, self, staged)
             elif isinstance(request, Receive):
-                self._stage_received(request, staged)
+                stage_received(request, self, staged)
             elif isinstance(request, LogWrite):
                 pending.reply = request.write(staged.log)
             else:
@@ -328,91 +298,33 @@ class SqliteWriter:
     def _staged_append(self, request: AppendRequest, staged: Staged) -> list[StoredRecord]:
         """Check a request, and stage its rows if it may be written; nothing is staged of one that may not."""
         kind = request.kind
-        stream = self._streams[kind].get(request.stream_id) or self._stored_stream(request.stream_id, kind)
+        stream = self.stream(request.stream_id, kind)
         if request.event_id is not None and stream.number and stream.kind == kind == "plain":
-            earlier = self._written_before(request, request.event_id, stream.number, staged)
+            earlier = self._written_before(request, request.event_id, stream, staged)
             if earlier is not None:
                 return earlier
         check_may_follow(request, stream.kind, stream.sequence_number)
         if kind != "plain":
             raise ValueError("what is written to a replicated stream must say who writes it: use append_replicated")
-        if stream.number == 0:
-            self._create(request.stream_id, stream)
-        records = self._staged_events(request, stream, staged)
+        records = self.stage_events(request, stream, staged)
         if request.event_id is not None:
             staged.named[stream.number, request.event_id] = records
         return records
 
-    def _staged_replicated(self, request: AppendRequest, writing: Writing, staged: Staged) -> Appended:
-        """Check a request for a replicated stream, number its events and stage them with the log's entry."""
-        stream = self._stream(request.stream_id, "replicated")
-        if request.event_id is not None and stream.number and stream.kind == "replicated":
-            earlier = self._named(request.event_id, stream.number, staged)
-            if earlier is not None:
-                before = self._newest_first(request.stream_id, earlier[0].sequence_number, stream, staged)
-                return appended_before(earlier, writing, before)
-        check_may_follow(request, stream.kind, stream.sequence_number)
-        versions = self._versions(stream)
-        change = versions.change(request, writing, staged.log.state.writer(writing.replica_id))
-        newest_first = self._newest_first(request.stream_id, stream.sequence_number + 1, stream, staged)
-        news = unobserved(change, versions, newest_first)
-        records = self._staged_change(change, stream, staged, writing.token)
-        if not staged.log.state.log_id:
-            staged.log.use(new_log_id(writing.replica_id))
-        staged.log.add_changes("events", [encode_change(change)])
-        return news.reply(records)
-
-    def _stage_received(self, received: Receive, staged: Staged) -> None:
-        """Check other replicas' entries, and stage them and their events."""
-        for entry in received.entries:
-            check_whole(entry)
-        new = staged.log.new_among(received.entries, received.snapshot)
-        changes = [checked_changes(entry) for entry in new if entry.kind == "events"]
-        for change in chain.from_iterable(changes):
-            self._staged_change(change, self._stream(change.stream_id, "replicated", create=True), staged)
-        staged.log.add_entries(new)
-
-    def _staged_change(
-        self, change: Versioned, stream: _Stream, staged: Staged, token: bytes = NOBODY
-    ) -> list[StoredRecord]:
-        if stream.number == 0:
-            self._create(change.stream_id, stream)
-        request = AppendRequest(change.stream_id, "replicated", new_events(change), change.timestamp)
-        records = self._staged_events(request, stream, staged)
-        staged.replicated.setdefault(stream.number, []).extend(records)
-        if change.event_id is not None and self._named(change.event_id, stream.number, staged) is None:
-            staged.named[stream.number, change.event_id] = records
-        if self._versions(stream).note(change, token):
-            counter = change.counter + len(change.items) - 1
-            row = (stream.number, change.writer, counter, token, encode_observed(change.observed))
-            staged.versions[stream.number, change.writer] = row
-        return records
-
-    def _versions(self, stream: _Stream) -> StreamVersions:
+    def versions(self, stream: _Stream) -> StreamVersions:
+        """Return how far the writers of a stream have come; see `StreamTables`."""
         if stream.versions is None:
             stream.versions = stream_versions(self._connection, stream.number)
         return stream.versions
 
-    def _newest_first(self, stream_id: str, before: int, stream: _Stream, staged: Staged) -> Iterator[StoredRecord]:
-        """Yield a stream's records with sequence numbers below one, backwards: staged ones, then stored ones."""
-        for record in reversed(staged.replicated.get(stream.number, [])):
-            if record.sequence_number < before:
-                yield record
-                before = record.sequence_number
-        while before > 1:
-            after = max(0, before - 1 - SCAN_RECORDS)
-            records: list[StoredRecord] = []
-            while after < before - 1:
-                page = self._reader.stream_page_now(stream_id, after, before - 1 - after, "replicated")
-                if not page.records:
-                    return
-                records += page.records
-                after = page.records[-1].sequence_number
-            yield from reversed(records)
-            before = records[0].sequence_number
+    def stored_records(self, stream_id: str, after: int, limit: int) -> Sequence[StoredRecord]:
+        """Return stored records of a replicated stream; see `StreamTables`."""
+        return self._reader.stream_page_now(stream_id, after, limit, "replicated").records
 
-    def _staged_events(self, request: AppendRequest, stream: _Stream, staged: Staged) -> list[StoredRecord]:
-        """Give events their places, and stage the rows that keep them."""
+    def stage_events(self, request: AppendRequest, stream: _Stream, staged: Staged) -> list[StoredRecord]:
+        """Give events their places, and stage the rows that keep them; see `StreamTables`."""
+        if stream.number == 0:
+            self._create(request.stream_id, stream)
         stream_id = request.stream_id
         records = placed(request, self.head, stream.sequence_number)
         if len(records) == 1:
@@ -432,10 +344,13 @@ class SqliteWriter:
             known = stream.types[stored_type] = self._type_number(stored_type), checksum_seed(stream_id, stored_type)
         return known
 
-    def _stream(self, stream_id: str, kind: StreamKind, *, create: bool = False) -> _Stream:
-        """Return a stream of a kind; if there is none, the one of the other kind, unless a new one is wanted."""
-        stream = self._streams[kind].get(stream_id) or self._stored_stream(stream_id, kind)
-        return _Stream(0, kind, 0) if create and stream.kind != kind else stream
+    def stream(self, stream_id: str, kind: StreamKind) -> _Stream:
+        """Return a stream of a kind; if there is none, the one of the other kind, or a new one."""
+        return self._streams[kind].get(stream_id) or self._stored_stream(stream_id, kind)
+
+    def new_stream(self, kind: StreamKind) -> _Stream:
+        """Return a stream that is not there yet."""
+        return _Stream(0, kind, 0)
 
     def _stored_stream(self, stream_id: str, kind: StreamKind) -> _Stream:
         row = self._connection.execute(
@@ -467,10 +382,10 @@ class SqliteWriter:
         return number
 
     def _written_before(
-        self, request: AppendRequest, event_id: str, stream: int, staged: Staged
+        self, request: AppendRequest, event_id: str, stream: _Stream, staged: Staged
     ) -> list[StoredRecord] | None:
         """Return the records of the first time a request was written, or None if it is new."""
-        records = self._named(event_id, stream, staged)
+        records = self.named(event_id, stream, staged)
         if records is not None:
             return records
         position = position_of_minted_id(event_id, self.journal_id.hex())
@@ -481,14 +396,14 @@ class SqliteWriter:
         minted = (record.stream_id, record.kind, record.attributes.event_id)
         return [record] if minted == (request.stream_id, "plain", None) else None
 
-    def _named(self, event_id: str, stream: int, staged: Staged) -> list[StoredRecord] | None:
+    def named(self, event_id: str, stream: _Stream, staged: Staged) -> list[StoredRecord] | None:
         """Return the records of the request that an event id names in a stream, or None."""
-        records = staged.named.get((stream, event_id))
+        records = staged.named.get((stream.number, event_id))
         if records is not None:
             return records
         row = self._connection.execute(
             "SELECT position, event_count FROM event_key WHERE stream = ? AND event_id = ?",
-            (stream, event_id),
+            (stream.number, event_id),
         ).fetchone()
         return None if row is None else self._log(cast(int, row[0]), cast(int, row[1]))
 

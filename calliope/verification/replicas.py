@@ -6,7 +6,7 @@ from typing import cast
 import apsw
 
 from calliope.stores.replica_store import StoredState
-from calliope.stores.sqlite_log import state_checksum
+from calliope.stores.state_rows import state_checksum
 from calliope.stores.stream_versions import decode_observed
 from calliope.stores.versioned import EntryKind, LogEntry
 from calliope.verification.damage import Damage, span

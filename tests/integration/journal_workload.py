@@ -144,6 +144,17 @@ async def _persist_and_print(path: str, run: int, callers: int, requests: Iterab
         await work(journal, run, callers, requests, _print, persist)
 
 
+async def _persist_rounds(path: str, run: int, callers: int, requests: int) -> None:
+    """Persist so many requests for each line that is read, and say when they are done."""
+    async with Journal.open(path) as journal:
+        for number in count():
+            if not await asyncio.to_thread(sys.stdin.readline):
+                return
+            await work(journal, run, callers, range(number * requests, (number + 1) * requests), _print, persist)
+            sys.stdout.write("done\n")
+            sys.stdout.flush()
+
+
 def _print(done: Acknowledgement) -> None:
     sys.stdout.write(" ".join(map(str, done)) + "\n")  # in one piece, whatever the buffering
     sys.stdout.flush()
@@ -158,10 +169,14 @@ if __name__ == "__main__":
     parser.add_argument(
         "--wait", action="store_true", help="say that it is ready, and wait for a line before it begins"
     )
+    parser.add_argument("--rounds", action="store_true", help="persist that many requests for each line that comes")
     arguments = parser.parse_args()
     if arguments.wait:
         sys.stdout.write("ready\n")
         sys.stdout.flush()
         sys.stdin.readline()
-    requests = count() if arguments.requests is None else range(arguments.requests)
-    asyncio.run(_persist_and_print(arguments.path, arguments.run, arguments.callers, requests))
+    if arguments.rounds:
+        asyncio.run(_persist_rounds(arguments.path, arguments.run, arguments.callers, arguments.requests))
+    else:
+        requests = count() if arguments.requests is None else range(arguments.requests)
+        asyncio.run(_persist_and_print(arguments.path, arguments.run, arguments.callers, requests))

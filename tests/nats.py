@@ -8,6 +8,7 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sysconfig
@@ -152,6 +153,16 @@ class OwnServer:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    def pause(self) -> None:
+        """Have it do nothing, with its connections open, until `resume`."""
+        assert self._process is not None, f"{self.name} is down"
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Have it go on."""
+        assert self._process is not None, f"{self.name} is down"
+        self._process.send_signal(signal.SIGCONT)
 
     def monitored(self, path: str) -> Any:
         """Return what the server says of itself, as in `jsz?streams=true`; None: nothing now."""

@@ -1,4 +1,7 @@
-"""Every benchmark runs, at tiny size: they must not rot. What they measure is never asserted."""
+"""Every benchmark runs, at tiny size: they must not rot. What they measure is never asserted.
+
+Many start processes or servers, so `make test` runs the first of each group and `make soak` the others.
+"""
 
 from math import isfinite
 
@@ -9,10 +12,14 @@ from benchmarks.rendering import as_text, summary
 from benchmarks.setting import Setting
 from benchmarks.table import BYTES, EVENTS_PER_SECOND, Contender, Row, Table, Unit, compare
 
-ALL = [(name, benchmark) for name, benchmarks in GROUPS.items() for benchmark in benchmarks]
+BENCHMARKS = [
+    pytest.param(benchmark, id=f"{name}-{benchmark.__name__}", marks=[pytest.mark.soak] * (number > 0))
+    for name, benchmarks in GROUPS.items()
+    for number, benchmark in enumerate(benchmarks)
+]
 
 
-@pytest.mark.parametrize("benchmark", [benchmark for _, benchmark in ALL], ids=[f"{n}-{b.__name__}" for n, b in ALL])
+@pytest.mark.parametrize("benchmark", BENCHMARKS)
 def test_a_benchmark_gives_a_table_and_leaves_no_files(benchmark, tmp_path):
     table = benchmark(Setting(tmp_path, share=0.0002, rounds=1))
 

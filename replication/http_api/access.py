@@ -8,9 +8,11 @@ With a token everything but `/health` needs it.
 import asyncio
 import hmac
 import logging
+import re
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from http.client import responses
-from urllib.parse import urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from aiohttp import web
 
@@ -26,6 +28,8 @@ TOKEN = web.AppKey("token", bytes)
 """What who asks must know; empty: nothing."""
 
 OPEN_PATHS = ("/health",)
+
+_ILL_ENCODED = re.compile("%(?![0-9A-Fa-f]{2})")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -82,6 +86,7 @@ def _check(request: web.Request) -> None:
         _check_host(request)
     elif request.path not in OPEN_PATHS:
         _check_token(request, token)
+    _check_encoding(request.raw_path)
 
 
 def _check_host(request: web.Request) -> None:
@@ -97,6 +102,15 @@ def _check_token(request: web.Request, token: bytes) -> None:
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(errors="surrogateescape"), token):
         raise RefusedRequestError(401, "Authorization must be 'Bearer' and the token of this node")
+
+
+def _check_encoding(path: str) -> None:
+    """Refuse a path or parameter of which it is not clear what it says: two spellings could mean one key."""
+    with suppress(UnicodeDecodeError):
+        unquote_to_bytes(path).decode()
+        if not _ILL_ENCODED.search(path):
+            return
+    raise RefusedRequestError(400, f"a path must be percent-encoded UTF-8, as {path!r:.100} is not")
 
 
 def _translated(request: web.Request, error: web.HTTPException) -> RefusedRequestError:

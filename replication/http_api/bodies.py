@@ -81,5 +81,9 @@ async def body_of(request: web.Request, form: type[T]) -> T:
         return msgspec.json.decode(content, type=form)
     except TimeoutError:
         raise RefusedRequestError(408, f"the body did not arrive within {BODY_SECONDS_MAX:g} seconds") from None
+    except web.RequestPayloadError:
+        raise RefusedRequestError(
+            400, "the body is not in the encoding, or of the length, that was announced"
+        ) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RefusedRequestError(400, f"the body is not what was expected: {error}") from None

@@ -1,13 +1,12 @@
 """The parameters of requests, checked."""
 
+from collections.abc import Collection
+
 from aiohttp import web
 
 from calliope.limits import POSITION_MAX
 from replication.core.agreement import Replicas
 from replication.http_api.answers import RefusedRequestError
-
-REPEATABLE = ("tag", "type")
-"""Parameters that may be given several times."""
 
 LIMIT_DEFAULT, LIMIT_MAX = 100, 1_000
 """How many elements a page holds."""
@@ -16,8 +15,13 @@ TIMEOUT_DEFAULT, TIMEOUT_MAX = 5.0, 60.0
 """How many seconds other replicas are given."""
 
 
-def check_parameters(request: web.Request, *known: str) -> None:
+def check_parameters(request: web.Request, *known: str, repeatable: Collection[str] = ()) -> None:
     """Let no parameter be passed over in silence.
+
+    Args:
+        request: what is asked.
+        known: the parameters that there are.
+        repeatable: those of them that may be given several times.
 
     Raises:
         RefusedRequestError: one is not known, or is given twice and may be given once.
@@ -26,7 +30,7 @@ def check_parameters(request: web.Request, *known: str) -> None:
         if name not in known:
             what = f"there are {', '.join(known)}" if known else "there are none here"
             raise RefusedRequestError(400, f"there is no parameter {name!r:.100}; {what}")
-        if len(request.query.getall(name)) > 1 and name not in REPEATABLE:
+        if len(request.query.getall(name)) > 1 and name not in repeatable:
             raise RefusedRequestError(400, f"the parameter {name!r} is given once, not several times")
 
 

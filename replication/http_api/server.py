@@ -19,6 +19,7 @@ from replication.http_api.node_key import NODE
 from replication.http_api.traffic import TRAFFIC, Traffic
 from replication.node import Node
 from replication.transports.listening import listening
+from replication.transports.server_log import ServerLog
 from replication.transports.strangers import Strangers
 
 TOKEN_BYTES_MIN = 16
@@ -90,10 +91,12 @@ async def serving(node: Node, address: str, token: bytes = b"") -> AsyncIterator
     """
     host, port = checked_place(address, token)
     listener = await listening(host, port)
+    complaints = Complaints(_log, asyncio.get_running_loop().time)
     strangers: Strangers
     runner = web.AppRunner(
         application(node, token, lambda transport: strangers.make_known(transport)),
         access_log=None,
+        logger=ServerLog(_log, complaints),
         handle_signals=False,
         handler_cancellation=True,
         keepalive_timeout=IDLE_SECONDS,
@@ -101,7 +104,7 @@ async def serving(node: Node, address: str, token: bytes = b"") -> AsyncIterator
     )
     try:
         await runner.setup()
-        strangers = _strangers(runner)
+        strangers = _strangers(runner, complaints)
         try:
             async with owned(lambda: strangers.take_from(listener)):
                 yield f"http://{joined(host, listener.getsockname()[1])}"
@@ -114,10 +117,9 @@ async def serving(node: Node, address: str, token: bytes = b"") -> AsyncIterator
         listener.close()
 
 
-def _strangers(runner: web.AppRunner) -> Strangers:
+def _strangers(runner: web.AppRunner, complaints: Complaints) -> Strangers:
     server = runner.server
     assert server is not None
-    complaints = Complaints(_log, asyncio.get_running_loop().time)
     return Strangers(
         server, None, ASKING_SECONDS, complaints, is_full=lambda: len(server.connections) >= CONNECTIONS_MAX
     )

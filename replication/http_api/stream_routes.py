@@ -95,7 +95,7 @@ async def follow_stream(request: web.Request) -> web.StreamResponse:
 @routes.get("/events", allow_head=False)
 async def list_all_events(request: web.Request) -> web.Response:
     """Answer with a page of the events of all streams, and the position to go on after; null: that was all."""
-    check_parameters(request, "after", "limit", *_SELECTION)
+    check_parameters(request, "after", "limit", *_SELECTION, repeatable=("type", "tag"))
     after, limit = number_in(request, "after", 0), limit_in(request)
     with refusing():
         source: Source[RecordedEvent[UntypedEvent]] = request.app[NODE].journal.records(
@@ -107,7 +107,7 @@ async def list_all_events(request: web.Request) -> web.Response:
 @routes.get("/feed", allow_head=False)
 async def follow_all(request: web.Request) -> web.StreamResponse:
     """Answer with the events of all streams, then new ones as they come, until the client leaves."""
-    check_parameters(request, "after", *_SELECTION)
+    check_parameters(request, "after", *_SELECTION, repeatable=("type", "tag"))
     journal = request.app[NODE].journal
     with refusing():
         after = _after_in(request, journal.store.tail.position)

@@ -25,6 +25,7 @@ from replication.transports.framing import FRAME_BYTES_MAX
 from replication.transports.listening import listening
 from replication.transports.protocol import Accept
 from replication.transports.room import Room
+from replication.transports.server_log import ServerLog
 from replication.transports.strangers import Strangers
 from replication.transports.websocket_connection import Patience, Socket, WebSocketConnection
 from replication.wire import MESSAGE_BYTES_MAX
@@ -103,7 +104,7 @@ class WebSocketTransport:
         host, port = self._listen
         self._listener = await listening(host, port)
         self.address = joined(host, self._listener.getsockname()[1])
-        self._server = web.Server(self._serve, access_log=None)
+        self._server = web.Server(self._serve, access_log=None, logger=ServerLog(_log, self.complaints))
         self._strangers = Strangers(self._server, self._tls_server, self._patience.greeting, self.complaints)
         self._taking = asyncio.create_task(
             self._strangers.take_from(self._listener), name=f"listening on {self.address}"

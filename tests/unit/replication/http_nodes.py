@@ -6,6 +6,7 @@ from typing import Any
 
 from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient, TestServer
+from yarl import URL
 
 from calliope import EventStore, Journal, StreamSummary
 from calliope.stores.memory import MemoryStore
@@ -34,8 +35,8 @@ class Api:
         assert isinstance(store, FailingStore)
         store.error = error
 
-    async def get(self, path: str, status: int = 200, **parameters: str) -> Any:
-        return await _content(await self.client.get(path, params=parameters), status)
+    async def get(self, path: str | URL, status: int = 200, **parameters: str) -> Any:
+        return await _content(await self.client.get(path, params=parameters or None), status)
 
     async def post(self, path: str, status: int = 200, **body: Any) -> Any:
         return await _content(await self.client.post(path, json=body), status)

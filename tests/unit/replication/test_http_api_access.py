@@ -102,6 +102,30 @@ async def test_a_connection_that_asks_nothing_is_ended(monkeypatch):
             await idle.receive()
 
 
+NO_REQUESTS = {
+    "no method": b"\x16\x03\x01\x02\x00\r\n\r\n",
+    "a header that is none": b"GET / HTTP/1.1\r\nHost localhost\r\n\r\n",
+    "a path that is too long": b"GET /keys/" + b"a" * 20_000 + b" HTTP/1.1\r\n\r\n",
+    "a body that is none": b"POST /keys/k HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    "a body in no encoding": (
+        b"POST /keys/k HTTP/1.1\r\nHost: localhost\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc"
+    ),
+}
+
+
+async def test_what_is_no_request_is_refused_and_logged_by_few_lines_without_a_traceback(caplog):
+    async with served() as (host, port):
+        for request in NO_REQUESTS.values():
+            for _ in range(5):
+                async with await anyio.connect_tcp(host, port) as stranger:
+                    await stranger.send(request)
+                    with anyio.fail_after(PATIENCE_SECONDS):
+                        assert b" 400 " in await stranger.receive()
+        assert 0 < len(caplog.records) < 2 * len(NO_REQUESTS)
+        assert all("speaks no HTTP" in message for message in caplog.messages)
+        assert not any(record.exc_info for record in caplog.records)
+
+
 async def test_connections_are_bounded_in_number(monkeypatch):
     monkeypatch.setattr(server, "CONNECTIONS_MAX", 2)
     request = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"

@@ -3,6 +3,7 @@
 from io import BytesIO
 
 import pytest
+from yarl import URL
 
 from crdts import ORSet
 from tests.unit.replication.http_nodes import api, two_apis
@@ -118,6 +119,12 @@ async def test_a_key_holds_one_type():
         await berlin.get("/keys/visits", 409, type="ORSet")
 
 
+async def test_a_parameter_that_is_given_twice_is_refused():
+    async with api() as berlin:
+        await berlin.do("visits", "GCounter", "increment")
+        assert "'type' is given once" in (await berlin.get("/keys/visits?type=GCounter&type=ORSet", 400))["error"]
+
+
 async def test_an_unknown_key_is_not_there_or_is_the_empty_value_of_a_type():
     async with api() as berlin:
         assert "'nothing'" in (await berlin.get("/keys/nothing", 404))["error"]
@@ -139,6 +146,10 @@ async def test_a_key_may_hold_any_character():
         await berlin.do("caf%C3%A9%2F%3F%25 1", "GCounter", "increment")
         assert await berlin.get("/keys") == {"keys": ["café/?% 1"], "next": None}
         assert await berlin.value("caf%C3%A9%2F%3F%25%201") == 1
+        for segment in ("%FF", "%C3", "%zz", "100%", "%f"):
+            for path in (f"/keys/{segment}", f"/keys?prefix={segment}"):
+                refused = await berlin.get(URL(path, encoded=True), 400)
+                assert "percent-encoded UTF-8" in refused["error"]
         assert "NUL" in (await berlin.do("a%00b", "GCounter", "increment", status=400))["error"]
         assert "512" in (await berlin.do("a" * 513, "GCounter", "increment", status=400))["error"]
 

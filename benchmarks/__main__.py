@@ -38,11 +38,17 @@ GROUPS: Mapping[str, Sequence[Benchmark]] = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmarks that the arguments select, and print what came out."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    selected = [benchmark for name in options.groups or GROUPS for benchmark in GROUPS[name]]
+    if options.tables:
+        names = [benchmark.__name__ for benchmark in selected]
+        for unknown in [name for name in options.tables if name not in names]:
+            parser.error(f"there is no table {unknown!r} here; there are {' '.join(names)}")
+        selected = [benchmark for benchmark in selected if benchmark.__name__ in options.tables]
     began = time.monotonic()
     with TemporaryDirectory(prefix="calliope-benchmarks-", dir=options.directory) as folder:
         setting = _setting(options, Path(folder))
-        selected = [benchmark for name in options.groups or GROUPS for benchmark in GROUPS[name]]
         tables = [_shown(benchmark(setting)) for benchmark in selected]
     print(summary(tables))
     print(f"{len(tables)} tables in {time.monotonic() - began:.0f} s.{_disturbance()}")
@@ -71,6 +77,7 @@ def _setting(options: argparse.Namespace, folder: Path) -> Setting:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("groups", nargs="*", choices=[[], *GROUPS], metavar="GROUP", help=" ".join(GROUPS))
+    parser.add_argument("--table", dest="tables", action="append", default=[], help="only this; may be repeated")
     parser.add_argument("--quick", action="store_true", help="a minute for all, with less to rely on")
     parser.add_argument("--directory", type=Path, help="where files lie meanwhile: the disk that is measured")
     parser.add_argument("--trace", type=Path, help="a recorded editing session for the text benchmarks")

@@ -111,3 +111,28 @@ def test_an_unknown_group_is_refused(capsys):
         main(["jornal"])
 
     assert "jornal" in capsys.readouterr().err
+
+
+def test_single_tables_are_selected_by_name(capsys, monkeypatch):
+    def racing(setting):
+        return Table("Racing", Unit("laps"), (Row("ours", (1.0,)),))
+
+    def walking(setting):
+        return Table("Walking", Unit("steps"), (Row("ours", (1.0,)),))
+
+    monkeypatch.setitem(GROUPS, "text", (racing, walking))
+
+    assert main(["text", "--table", "walking"]) == 0
+
+    shown = capsys.readouterr().out
+    assert "Walking" in shown
+    assert "Racing" not in shown
+
+
+def test_an_unknown_table_is_refused_and_those_that_exist_are_named(capsys):
+    with pytest.raises(SystemExit):
+        main(["replication", "--table", "idlin"])
+
+    error = capsys.readouterr().err
+    assert "idlin" in error
+    assert "newcomer" in error

@@ -88,6 +88,8 @@ async def test_metrics_tell_what_a_node_does():
         assert found["calliope_sent_bytes_total"] > 0
         assert found['calliope_http_requests_total{method="POST",status="200"}'] == 2
         assert found['calliope_http_requests_total{method="POST",status="400"}'] == 1
+        later = await samples(berlin)
+        assert all(later[name] >= found[name] for name in found if "_total" in name), "counters only grow"
 
 
 async def test_labels_hold_any_replica_id_and_methods_are_bounded():

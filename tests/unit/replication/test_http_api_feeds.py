@@ -1,7 +1,8 @@
 """Live feeds of a node's HTTP API."""
 
+import asyncio
 import json
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import anyio
 import pytest
@@ -10,6 +11,7 @@ from aiohttp import ClientError
 from calliope import CorruptRecordError, UntypedEvent
 from replication.http_api import feeds
 from replication.http_api.feeds import FEEDS
+from replication.http_api.server import serving
 from tests.unit.replication.http_nodes import api
 
 pytestmark = pytest.mark.anyio
@@ -157,3 +159,42 @@ async def test_a_client_that_does_not_read_is_left_behind(monkeypatch):
 async def test_a_feed_that_is_asked_for_wrongly_is_refused_before_it_begins(path):
     async with api() as berlin:
         await berlin.get(path, 400)
+
+
+@asynccontextmanager
+async def asked(url, path):
+    """Ask for a feed by a connection of one's own, and read nothing."""
+    host, _, port = url.removeprefix("http://").partition(":")
+    async with await anyio.connect_tcp(host, int(port)) as client:
+        await client.send(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        yield client
+
+
+async def test_a_client_that_does_not_read_holds_up_nobody():
+    async with (
+        api() as berlin,
+        serving(berlin.node, "127.0.0.1:0") as url,
+        asked(url, "/feed"),
+        feed(berlin, "/feed") as response,
+    ):
+        large = UntypedEvent("Said", {"text": "x" * 400_000})
+        room = berlin.node.journal.event_stream("room", UntypedEvent)
+        for number in range(1, 41):  # more than the socket of the other holds
+            await room.persist(large)
+            assert (await next_element(response))["sequence_number"] == number
+
+
+async def test_feeds_whose_clients_have_gone_leave_nothing_behind():
+    paths = ("/feed", "/streams/room/feed", "/streams/none/feed", "/keys/visits/feed", "/keys/none/feed")
+    async with api() as berlin, serving(berlin.node, "127.0.0.1:0") as url:
+        await say(berlin, "1")
+        await berlin.do("visits", "GCounter", "increment")
+        before = len(asyncio.all_tasks())
+        async with AsyncExitStack() as stack:
+            for path in paths:
+                client = await stack.enter_async_context(asked(url, path))
+                assert b"200 OK" in await client.receive()
+            assert len(asyncio.all_tasks()) > before
+        with anyio.fail_after(PATIENCE_SECONDS):
+            while len(asyncio.all_tasks()) > before:
+                await anyio.lowlevel.checkpoint()

@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import aiohttp
 import anyio
@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from calliope.errors import CalliopeError
+from replication.addresses import parsed
 from replication.commands.journals import checked_arguments
 from replication.commands.node import HTTP_ADDRESS, contents
 
@@ -42,12 +43,13 @@ KEYS_MAX = 1_000
 def show_status(url: str, token_file: str | None, key_count: int, prefix: str, *, as_json: bool) -> None:
     """Show the members of a node's cluster, how far each lags behind, and its keys.
 
-    URL is where the node serves its HTTP API; by default http://127.0.0.1:7400. Lag counts the log entries that the
-    node holds and that a member is not known to hold.
+    URL is where the node serves its HTTP API: http://host:port, host:port or host; by default http://127.0.0.1:7400.
+    Lag counts the log entries that the node holds and that a member is not known to hold.
     """
     with checked_arguments():
-        headers = {} if token_file is None else {"Authorization": f"Bearer {contents(token_file).decode()}"}
-    status = anyio.run(_ask, url if "://" in url else f"http://{url}", headers, key_count, prefix)
+        checked = checked_url(url)
+        headers = {} if token_file is None else {"Authorization": f"Bearer {_token_in(token_file)}"}
+    status = anyio.run(_ask, checked, headers, key_count, prefix)
     if as_json:
         click.echo(msgspec.json.encode(status))
     elif (console := Console()).is_terminal:
@@ -57,11 +59,37 @@ def show_status(url: str, token_file: str | None, key_count: int, prefix: str, *
             click.echo(line)
 
 
+def checked_url(text: str) -> str:
+    """Return the URL of a node's HTTP API, without a slash at its end.
+
+    Raises:
+        ValueError: it is none.
+    """
+    url = f"http://{text}" if "://" not in text else text
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError(f"URL must be that of a node, such as http://{HTTP_ADDRESS}, not {text!r:.100}")
+    if port is None and "://" not in text and not parts.path:
+        url = f"{url}:{parsed(HTTP_ADDRESS)[1]}"
+    return url.rstrip("/")
+
+
+def _token_in(file: str) -> str:
+    try:
+        return contents(file).decode()
+    except UnicodeDecodeError:
+        raise ValueError(f"{file} holds no text in UTF-8; it must hold a token") from None
+
+
 async def _ask(url: str, headers: dict[str, str], key_count: int, prefix: str) -> dict[str, Any]:
     try:
         with anyio.fail_after(ANSWER_SECONDS):
             async with aiohttp.ClientSession(headers=headers) as session:
-                return await _status(session, url.rstrip("/"), key_count, prefix)
+                return await _status(session, url, key_count, prefix)
     except TimeoutError:
         raise CalliopeError(f"{url} did not answer within {ANSWER_SECONDS:g} seconds") from None
     except (aiohttp.ClientError, ValueError, OSError) as error:

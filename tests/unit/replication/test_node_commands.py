@@ -15,6 +15,7 @@ from calliope import Journal, UntypedEvent
 from replication.commands import status as status_command
 from replication.commands.application import application
 from replication.commands.node import known_replica_id
+from replication.commands.status import checked_url
 from replication.http_api.server import serving
 from replication.node import Node
 from replication.node_lock import held
@@ -158,6 +159,28 @@ async def test_who_is_no_node_is_said(tmp_path):
             f"calliope: http://127.0.0.1:{port}/health is no node: it answered 200 and no JSON\n",
         )
         tasks.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(
+    "url", ["", "http://", "http://[", "ftp://127.0.0.1:1", "127.0.0.1:99999", "localhost:abc", "/a.db", "http://a/?b"]
+)
+def test_what_is_no_url_is_a_misuse(url):
+    result = run("status", url)
+    assert result.exit_code == 2
+    assert f"URL must be that of a node, such as http://127.0.0.1:7400, not {url!r}" in result.stderr
+
+
+def test_a_node_is_asked_where_nodes_serve_by_default():
+    assert checked_url("berlin") == "http://berlin:7400"
+    assert checked_url("[::1]") == "http://[::1]:7400"
+    assert checked_url("berlin:80") == "http://berlin:80"
+    assert checked_url("https://berlin/nodes/1/") == "https://berlin/nodes/1"
+
+
+def test_a_token_that_is_no_text_is_a_misuse(tmp_path):
+    (tmp_path / "token").write_bytes(b"\xff" * 20)
+    result = run("status", "--token-file", str(tmp_path / "token"))
+    assert (result.exit_code, "token holds no text in UTF-8" in result.stderr) == (2, True)
 
 
 def test_nobody_there_is_an_error_message():

@@ -1,7 +1,7 @@
-"""A journal in memory and one in a file, side by side, against a model that is a list."""
+"""A journal in memory and one in a file or on a server, side by side, against a model that is a list."""
 
 import tempfile
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -32,6 +32,7 @@ from calliope import (
     StreamSummary,
     event,
 )
+from tests import postgres
 
 PATIENCE_SECONDS = 20.0
 
@@ -89,7 +90,10 @@ requests = st.builds(
 
 @dataclass(frozen=True)
 class Entry:
-    """What the model knows of a record: everything but the time and the ids that a journal mints."""
+    """What the model knows of a record: everything but the time and the ids that a journal mints.
+
+    The position is the place in the log, 1, 2, 3 …; journals may give others, see `Places`.
+    """
 
     position: int
     stream_id: str
@@ -100,10 +104,35 @@ class Entry:
     name: str | None
 
 
-def entry_of(record: RecordedEvent[Added | Removed], name: str | None) -> Entry:
+class Places:
+    """Which positions a journal gave to the records of the log; without holes, if it promises that."""
+
+    def __init__(self, *, dense: bool) -> None:
+        self._dense = dense
+        self._positions = [0]
+        self._places = {0: 0}
+
+    def add(self, position: int) -> None:
+        """Note the position of the next record."""
+        assert position > self._positions[-1]
+        assert not self._dense or position == len(self._positions)
+        self._places[position] = len(self._positions)
+        self._positions.append(position)
+
+    def of(self, position: int) -> int:
+        """Return the place of a record; -1: no record has that position."""
+        return self._places.get(position, -1)
+
+    def position(self, place: int) -> int:
+        """Return the position of a record, or one behind all."""
+        beyond = place - len(self._positions) + 1
+        return self._positions[place] if beyond <= 0 else self._positions[-1] + beyond
+
+
+def entry_of(record: RecordedEvent[Added | Removed], name: str | None, places: Places) -> Entry:
     """Return what the model would know of a record; the names of others are not compared."""
     return Entry(
-        record.position,
+        places.of(record.position),
         record.stream_id,
         record.sequence_number,
         record.data,
@@ -115,24 +144,36 @@ def entry_of(record: RecordedEvent[Added | Removed], name: str | None) -> Entry:
 
 @dataclass
 class LiveReader:
-    """Someone who reads live, and what they have seen; begun anew where they were when their journal closes."""
+    """Someone who reads live, and what they have seen; begun anew where they were when their journal closes.
+
+    Attributes:
+        after: what they begin behind, as the model counts.
+        begin: the same, as their journal counts.
+    """
 
     make: Callable[[Journal, int], Source[RecordedEvent[Added | Removed]]]
     wants: Callable[[Entry], bool]
     place_of: Callable[[Entry | RecordedEvent[Any]], int]
     after: int
+    begin: int
     seen: list[RecordedEvent[Added | Removed]] = field(default_factory=list)
     task: "Future[None] | None" = None
 
     async def follow(self, journal: Journal) -> None:
-        after = self.place_of(self.seen[-1]) if self.seen else self.after
+        after = self.place_of(self.seen[-1]) if self.seen else self.begin
         await self.make(journal, after).run_for_each(self.seen.append)
 
 
 class JournalMachine(RuleBasedStateMachine):
-    """Does the same to both journals and compares them with the model."""
+    """Does the same to both journals and compares them with the model.
+
+    Attributes:
+        backend: the event loop that the journals are on.
+        dense: whether the journal that is not in memory gives positions without holes.
+    """
 
     backend = "asyncio"
+    dense = True
 
     def __init__(self) -> None:
         super().__init__()
@@ -142,12 +183,18 @@ class JournalMachine(RuleBasedStateMachine):
         self.readers: list[tuple[str, LiveReader]] = []
         self.open = ExitStack()
         folder = self.open.enter_context(tempfile.TemporaryDirectory())
-        self.path = Path(folder) / "journal.db"
+        self.url = self.new_url(Path(folder))
         self.portal: BlockingPortal = self.open.enter_context(start_blocking_portal(self.backend))
         self.stacks = {"memory": ExitStack(), "file": ExitStack(), "elsewhere": ExitStack()}
         self.journals: dict[str, Journal] = {}
+        kept = Places(dense=self.dense)
+        self.places = {"memory": Places(dense=True), "file": kept, "elsewhere": kept}
         self._enter("memory", "memory://")
-        self._enter("file", self.path)
+        self._enter("file", self.url)
+
+    def new_url(self, folder: Path) -> str | Path:
+        """Return where a new journal may be."""
+        return folder / "journal.db"
 
     def teardown(self) -> None:
         self.live_readers_have_seen_everything_once()
@@ -208,11 +255,22 @@ class JournalMachine(RuleBasedStateMachine):
         if first is None:
             first = (len(self.log), len(request.events))
             self._note(request, version)
+            for name, reply in zip(("memory", writer), replies, strict=True):
+                assert isinstance(reply, PersistReply)
+                for record in reply.records:
+                    self.places[name].add(record.position)
         entries = self.log[first[0] : first[0] + first[1]]
-        for reply in replies:
+        for name, reply in zip(("memory", writer), replies, strict=True):
             assert isinstance(reply, PersistReply)
-            assert [entry_of(record, e.name) for record, e in zip(reply.records, entries, strict=True)] == entries
-            assert (reply.position, reply.sequence_number) == (entries[-1].position, entries[-1].sequence_number)
+            assert self._entries_of(name, reply.records, entries) == entries
+            last = (self.places[name].of(reply.position), reply.sequence_number)
+            assert last == (entries[-1].position, entries[-1].sequence_number)
+
+    def _entries_of(
+        self, name: str, records: Sequence[RecordedEvent[Added | Removed]], expected: Sequence[Entry]
+    ) -> list[Entry]:
+        """Return what the model would know of the records of a journal that should be the expected ones."""
+        return [entry_of(r, e.name, self.places[name]) for r, e in zip(records, expected, strict=True)]
 
     def _note(self, request: Request, version: int) -> None:
         if request.event_id is not None:
@@ -232,8 +290,8 @@ class JournalMachine(RuleBasedStateMachine):
             (record,) = await stream.records(entry.sequence_number - 1, entry.sequence_number).run_collect()
             return await stream.persist(Added(99), event_id=record.id)
 
-        for journal in self.journals.values():
-            assert entry_of(self._do(again, journal).records[0], entry.name) == entry
+        for name, journal in self.journals.items():
+            assert self._entries_of(name, self._do(again, journal).records[:1], [entry]) == [entry]
 
     # Opening.
 
@@ -250,18 +308,18 @@ class JournalMachine(RuleBasedStateMachine):
         own = [(name, reader) for name, reader in self.readers if name == "file"]
         self.stacks["file"].close()
         self._readers_ended(own)
-        self._enter("file", self.path)
+        self._enter("file", self.url)
         for _, reader in own:
             self._start("file", reader)
 
     @rule()
     def open_or_close_elsewhere(self):
-        """Open the file a second time, as another process would, or close it there."""
+        """Open the journal a second time, as another process would, or close it there."""
         if "elsewhere" in self.journals:
             del self.journals["elsewhere"]
             self.stacks["elsewhere"].close()
         else:
-            self._enter("elsewhere", self.path)
+            self._enter("elsewhere", self.url)
 
     # Reading.
 
@@ -294,13 +352,16 @@ class JournalMachine(RuleBasedStateMachine):
             and type_name(entry) in names
             and entry.stream_id.startswith(prefix)
         ][:demand]
-        sources = self._collect(
-            lambda journal: _limited(
-                journal.records(after, until=until, tags=tags, types=asked_for, prefix=prefix), demand
+        for name, journal in self.journals.items():
+            position = self.places[name].position
+            records = journal.records(
+                position(after),
+                until=None if until is None else position(until),
+                tags=tags,
+                types=asked_for,
+                prefix=prefix,
             )
-        )
-        for found in sources.values():
-            assert [entry_of(record, e.name) for record, e in zip(found, expected, strict=True)] == expected
+            assert self._entries_of(name, self._do(_limited(records, demand).run_collect), expected) == expected
 
     @rule(prefix=st.sampled_from(["", "a", "a-", "ü", "z"]))
     def list_streams(self, prefix):
@@ -330,13 +391,17 @@ class JournalMachine(RuleBasedStateMachine):
                 lambda entry: entry.stream_id == stream_id,
                 lambda entry: entry.sequence_number,
                 after,
+                after,
             )
         else:
+            if not self.dense:
+                after = min(after, len(self.log))  # nobody knows which positions there will be
             reader = LiveReader(
-                lambda journal, place: journal.live_records(place, tags=() if tag is None else tag),
+                lambda journal, position: journal.live_records(position, tags=() if tag is None else tag),
                 lambda entry: tag is None or tag in entry.tags,
                 lambda entry: entry.position,
                 after,
+                self.places[name].position(after),
             )
         self.readers.append((name, reader))
         self._start(name, reader)
@@ -344,10 +409,10 @@ class JournalMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.readers)
     @rule()
     def live_readers_have_seen_everything_once(self):
-        for _, reader in self.readers:
+        for name, reader in self.readers:
             expected = [entry for entry in self.log if reader.wants(entry) and reader.place_of(entry) > reader.after]
             self._do(self._wait_for, reader, len(expected))
-            assert [entry_of(r, e.name) for r, e in zip(reader.seen, expected, strict=True)] == expected
+            assert self._entries_of(name, reader.seen, expected) == expected
 
     async def _wait_for(self, reader: LiveReader, count: int) -> None:
         with anyio.fail_after(PATIENCE_SECONDS):
@@ -413,6 +478,18 @@ class TrioJournalMachine(JournalMachine):
 MACHINES = [JournalMachine, TrioJournalMachine]
 
 
+@pytest.fixture(scope="module")
+def postgres_machine() -> Iterator[type[JournalMachine]]:
+    """Lend a machine whose journals are schemas of one server."""
+    with postgres.server(waits_for_disk=False) as url:
+
+        class PostgresMachine(JournalMachine):
+            def new_url(self, folder: Path) -> str:
+                return postgres.url_of_schema(url, postgres.new_schema())
+
+        yield PostgresMachine
+
+
 def test_both_journals_do_what_the_model_does():
     run_state_machine_as_test(JournalMachine, settings=settings(max_examples=40, stateful_step_count=50, deadline=None))
 
@@ -421,3 +498,10 @@ def test_both_journals_do_what_the_model_does():
 @pytest.mark.parametrize("machine", MACHINES)
 def test_both_journals_do_what_the_model_does_for_long(machine):
     run_state_machine_as_test(machine, settings=settings(max_examples=250, stateful_step_count=60, deadline=None))
+
+
+@pytest.mark.soak
+def test_a_journal_in_postgres_does_what_the_model_does_for_long(postgres_machine):
+    run_state_machine_as_test(
+        postgres_machine, settings=settings(max_examples=15, stateful_step_count=50, deadline=None)
+    )

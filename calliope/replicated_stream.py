@@ -70,7 +70,7 @@ class ReplicatedEventStream(Generic[E]):
         self._selection = Selection(stream_id=stream_id, kind="replicated")
         self._observed = Observed()
         self._token = os.urandom(16)
-        self._has_written = False
+        self._written_as: frozenset[str] = frozenset()
         self._records = recorded_event_decoder(codec, store.journal_id)
         self._events = event_decoder(codec)
 
@@ -126,9 +126,10 @@ class ReplicatedEventStream(Generic[E]):
             metadata=metadata,
             event_id=event_id,
         )
-        writing = Writing(self.replica_id, self._token, self._has_written, dict(self._observed.counters))
+        writing = Writing(self.replica_id, self._token, self._written_as, dict(self._observed.counters))
         appended = await self._store.append_replicated(request, writing)
-        self._has_written = self._has_written or appended.written
+        if appended.written:
+            self._written_as |= {appended.records[-1].writer}
         self._observed.note(appended.observed)
         return PersistReply(appended.records, self._records.decode, appended.concurrent, detected=appended.detected)
 

@@ -68,13 +68,14 @@ class Writing(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         replica_id: under whose number the events are written.
         token: tells this writer from others who write under the same replica id.
-        has_written: whether he has written to the stream before; the first time he takes the numbering over.
+        written_as: the names under which he has written to the stream: one in each log that this journal has written.
+            The first time under a name he takes its numbering over.
         observed: the counters of each writer that he has observed.
     """
 
     replica_id: str
     token: bytes
-    has_written: bool
+    written_as: frozenset[str]
     observed: dict[str, int]
 
 

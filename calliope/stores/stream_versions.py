@@ -44,7 +44,7 @@ class StreamVersions:
             ReplicaIdInUseError: somebody else has written under the writer's replica id since he did.
         """
         last = self.writers.get(writer)
-        if last is not None and writing.has_written and last.token != writing.token:
+        if last is not None and writer in writing.written_as and last.token != writing.token:
             raise ReplicaIdInUseError(request.stream_id, writing.replica_id)
         observed = merged(writing.observed, last.observed) if last is not None else dict(writing.observed)
         observed.pop(writer, None)

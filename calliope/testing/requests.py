@@ -43,4 +43,5 @@ def writing_of(
     has_written: bool = False,
 ) -> Writing:
     """Return who writes to a replicated stream, and what he has observed: nothing, if nothing is said."""
-    return Writing(replica_id, token, has_written, dict(observed or {}))
+    written_as = frozenset({replica_id}) if has_written else frozenset()
+    return Writing(replica_id, token, written_as, dict(observed or {}))

@@ -379,6 +379,21 @@ async def test_in_a_later_log_a_replica_numbers_its_events_anew(journal: Journal
     assert store.vector == {"berlin~1": 2, "berlin~2": 1}
 
 
+async def test_a_handle_that_wrote_in_a_later_log_goes_on_in_the_earlier_one(journal: Journal):
+    store = store_of(journal)
+    await store.use_log("berlin~1")
+    await stream(journal, "berlin").persist(ItemAdded("1"))  # by an earlier handle
+    await store.use_log("berlin~2")
+    events = stream(journal, "berlin")
+    await events.persist(ItemAdded("2"))
+    await store.use_log("berlin~1")
+    assert (await events.persist(ItemAdded("3"))).version == {"berlin": 2, "berlin~2": 1}
+    other = stream(journal, "berlin")
+    await other.persist(ItemAdded("4"))
+    with pytest.raises(ReplicaIdInUseError):
+        await events.persist(ItemAdded("5"))
+
+
 async def test_a_cancelled_persist_is_written_as_a_whole_or_not_at_all(journal: Journal):
     events = stream(journal, "berlin")
     for turns in range(10):

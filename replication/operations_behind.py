@@ -1,7 +1,8 @@
 """`OperationsBehind`: the operations that came since the stored states, by key; restart and eviction build on them."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+
+import msgspec
 
 from calliope.stores.versioned import Versioned
 
@@ -15,7 +16,7 @@ ITEM_BYTES = 140
 """About what an operation takes in memory beside its payload."""
 
 
-class Behind(NamedTuple):
+class Behind(msgspec.Struct, frozen=True, gc=False):
     """A change of a key that its stored state may lack.
 
     Attributes:

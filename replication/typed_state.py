@@ -31,7 +31,7 @@ class TypedState:
         cleared: what clears have seen; None: there was none.
     """
 
-    __slots__ = ("_promised", "_recording", "cleared", "shown", "underway", "written")
+    __slots__ = ("_promised", "_recorder", "cleared", "shown", "underway", "written")
 
     def __init__(
         self, shown: Crdt, written: dict[str, int] | None = None, cleared: dict[str, int] | None = None
@@ -41,7 +41,7 @@ class TypedState:
         self.cleared = cleared
         self.underway: deque[Operation] = deque()
         self._promised: Crdt | None = None
-        self._recording: list[Operation] | None = None
+        self._recorder = _Recorder()
 
     @property
     def is_used(self) -> bool:
@@ -58,12 +58,13 @@ class TypedState:
     @property
     def promised(self) -> Crdt:
         """The state that the next operation is prepared on."""
-        if self._promised is None:
+        if self._promised is None or self._recorder.is_spoilt:
             shown = self.shown
             promised = shown.copy() if shown.version else type(shown)(shown.replica_id)
             for operation in self.underway:
                 promised.apply(operation)
-            promised.listen(self._record)
+            self._recorder = _Recorder()
+            promised.listen(self._recorder)
             self._promised = promised
         return self._promised
 
@@ -78,7 +79,8 @@ class TypedState:
         promised = self.promised
         before = promised.version
         operations: list[Operation] = []
-        self._recording = operations
+        recorder = self._recorder
+        recorder.operations = operations
         try:
             result = function(promised)
             if iscoroutine(result):
@@ -89,7 +91,7 @@ class TypedState:
             self._promised = None
             raise
         finally:
-            self._recording = None
+            recorder.operations = None
         self.underway.extend(operations)
         return operations
 
@@ -131,7 +133,7 @@ class TypedState:
         if self.underway and operation is self.underway[0]:  # then it has taken effect in what is promised
             self.underway.popleft()
         elif self._promised is not None:
-            self._promised.apply(operation)
+            self.promised.apply(operation)
         return True
 
     def merge(self, other: "TypedState") -> None:
@@ -173,20 +175,37 @@ class TypedState:
         seen = {**operation.others, source: counter if gap is None else gap[0] - 1}
         self.cleared = _joined(self.cleared, seen)
 
-    def _record(self, operation: Operation) -> None:
-        if self._recording is None:
-            self._promised = None
-            raise ReplicationError(
-                "a value was changed after the function that it was given to had returned; this change is lost. "
-                "To change a value step by step, `get` it, and `update` with it"
-            )
-        self._recording.append(operation)
-
     def _check(self, promised: Crdt, before: VersionVector, operations: list[Operation]) -> None:
         own = promised.replica_id
         expected = {**before.to_dict(), own: before[own] + len(operations)} if operations else before.to_dict()
         if promised.version.to_dict() != expected or self._promised is not promised:
             raise ValueError("a function given to update calls the methods of its value, and neither apply nor merge")
+
+
+class _Recorder:
+    """Listens to a promised state.
+
+    It knows no state, so that nothing here refers to itself in a circle: what the cache drops leaves memory at once.
+
+    Attributes:
+        operations: where operations are recorded while a function runs; None: none does.
+        is_spoilt: whether the state was changed when nobody was to change it.
+    """
+
+    __slots__ = ("is_spoilt", "operations")
+
+    def __init__(self) -> None:
+        self.operations: list[Operation] | None = None
+        self.is_spoilt = False
+
+    def __call__(self, operation: Operation) -> None:
+        if self.operations is None:
+            self.is_spoilt = True
+            raise ReplicationError(
+                "a value was changed after the function that it was given to had returned; this change is lost. "
+                "To change a value step by step, `get` it, and `update` with it"
+            )
+        self.operations.append(operation)
 
 
 def _joined(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:

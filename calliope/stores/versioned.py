@@ -15,7 +15,7 @@ the replica id of the handle. Item i of a change has the dot (writer, counter + 
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 from zlib import crc32
 
 import msgspec
@@ -29,7 +29,7 @@ LOG_ID_BYTES_MAX = 255 + 1 + 16
 """A replica id of at most 255 bytes, "~" and an incarnation of at most 16 hexadecimal digits."""
 
 
-class Item(NamedTuple):
+class Item(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """One event or operation: the stored type name (of an operation: its CRDT type), schema version and payload."""
 
     type_name: str
@@ -37,7 +37,7 @@ class Item(NamedTuple):
     payload: bytes
 
 
-class Versioned(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class Versioned(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """A change: events of one stream, or operations of one key, all or nothing.
 
     Attributes:

@@ -1,5 +1,7 @@
 """Memory, checkpoints, restarts, and forgetting what all replicas hold."""
 
+import gc
+
 import anyio
 import pytest
 
@@ -32,6 +34,10 @@ async def settle():
 
 async def increment(replica, key="visits", n=1):
     await replica.replicator.update(key, GCounter, lambda visits: visits.increment(n))
+
+
+def counters_in_memory():
+    return sum(isinstance(each, GCounter) for each in gc.get_objects())
 
 
 async def log_of(store):
@@ -110,6 +116,19 @@ async def test_the_cache_is_bounded_by_number_and_by_bytes():
         assert len(a.replicator._keys.cache) < 5
         assert [await value_of(a, f"key-{number}", GCounter) for number in range(50)] == [1] * 50
         assert len(await value_of(a, "set-0", ORSet)) == 500
+
+
+async def test_keys_that_are_dropped_leave_memory_at_once_and_do_not_wait_for_the_garbage_collector():
+    async with running(cached_keys_max=5) as a:
+        await increment(a, "key-0")
+        gc.disable()
+        try:
+            before = counters_in_memory()
+            for number in range(1, 51):
+                await increment(a, f"key-{number}")
+            assert counters_in_memory() - before == 2 * (5 - 1)  # of each: what is shown, and what is promised
+        finally:
+            gc.enable()
 
 
 async def test_keys_in_use_stay_in_the_cache():

@@ -46,7 +46,8 @@ class StreamVersions:
         last = self.writers.get(writer)
         if last is not None and writer in writing.written_as and last.token != writing.token:
             raise ReplicaIdInUseError(request.stream_id, writing.replica_id)
-        observed = merged(writing.observed, last.observed) if last is not None else dict(writing.observed)
+        earlier = self._earlier(writing.replica_id) if last is None else last.observed
+        observed = merged(writing.observed, earlier)
         observed.pop(writer, None)
         first = request.events[0].attributes
         return Versioned(
@@ -60,6 +61,14 @@ class StreamVersions:
             first.metadata,
             tuple([Item(*event.type, event.payload) for event in request.events]),
         )
+
+    def _earlier(self, replica_id: str) -> dict[str, int]:
+        """Return what a replica has written in earlier logs, under other names, and what it had observed then."""
+        observed: dict[str, int] = {}
+        for writer, version in self.writers.items():
+            if writer.partition("~")[0] == replica_id:
+                observed = merged(merged(observed, version.observed), {writer: version.counter})
+        return observed
 
     def note(self, change: Versioned, token: bytes = NOBODY) -> bool:
         """Note that the stream holds a change; tell whether that raised its writer's counter."""

@@ -379,6 +379,22 @@ async def test_in_a_later_log_a_replica_numbers_its_events_anew(journal: Journal
     assert store.vector == {"berlin~1": 2, "berlin~2": 1}
 
 
+async def test_a_handle_made_anew_in_a_later_log_has_observed_what_its_replica_wrote_in_the_earlier_one(
+    journal: Journal,
+):
+    store = store_of(journal)
+    await store.use_log("berlin~1")
+    await stream(journal, "lisbon").persist(ItemAdded("1"))
+    events = stream(journal, "berlin")
+    await events.query().run_drain()
+    await events.persist(ItemAdded("2"))
+    await stream(journal, "oslo").persist(ItemAdded("3"))
+    await store.use_log("berlin~2")
+    reply = await stream(journal, "berlin").persist(ItemAdded("4"))
+    assert reply.version == {"lisbon": 1, "berlin": 1, "berlin~2": 1}
+    assert skus(reply.concurrent_updates) == ["3"]
+
+
 async def test_a_handle_that_wrote_in_a_later_log_goes_on_in_the_earlier_one(journal: Journal):
     store = store_of(journal)
     await store.use_log("berlin~1")

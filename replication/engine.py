@@ -194,7 +194,7 @@ class Engine:
         try:
             if isinstance(read, Read):
                 page = await self._store.read_log(have=read.have, after=read.after, bytes_max=read.bytes_max)
-                self._core.compacted(self._store.floor)  # by then, so that no page with holes is sent
+                self._core.compacted(page.floor.merge(self._store.floor))  # so that no page with holes is sent
                 self._do(self._core.loaded(self._clock(), read, page))
             else:
                 states, after_key, complete = await self._replicator.export_states(read.after_key, read.bytes_max)

@@ -4,6 +4,7 @@ What precedes a damaged entry is served; the next page begins with the damage an
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from calliope.errors import CorruptRecordError
 from calliope.stores.replica_store import LogPage
@@ -15,22 +16,15 @@ LOG_PAGE_ENTRIES_MAX = 4_096
 
 
 def gathered_page(
-    entries: Iterable[tuple[int, LogEntry]],
-    have: VersionVector,
-    *,
-    after: int,
-    start: int,
-    head: int,
-    bytes_max: int,
+    entries: Iterable[tuple[int, LogEntry]], have: VersionVector, *, start: int, end: LogPage, bytes_max: int
 ) -> LogPage:
     """Return a page of the log; see `ReplicaStore.read_log`.
 
     Args:
         entries: the entries behind `start` that may be lacked, in order; read as far as needed.
         have: what is held by who asks.
-        after: the log position that he asked after.
         start: everything up to this log position is held by him.
-        head: the highest log position.
+        end: the page that it is when all of these have been looked at, without entries.
         bytes_max: about how many bytes the page may have.
 
     Raises:
@@ -42,17 +36,17 @@ def gathered_page(
         if entry.number > have[entry.log_id]:
             byte_count += len(entry.body)
             if page and (byte_count > bytes_max or len(page) >= LOG_PAGE_ENTRIES_MAX):
-                return LogPage(page, through, head)
+                return replace(end, entries=page, through=through)
             if not entry.is_whole:
-                return _up_to_damage(page, through, head, position, entry)
+                _check_first(page, position, entry)
+                return replace(end, entries=page, through=through)
             page.append(entry)
         through = position
-    return LogPage(page, max(after, head), head)
+    return replace(end, entries=page)
 
 
-def _up_to_damage(page: list[LogEntry], through: int, head: int, position: int, entry: LogEntry) -> LogPage:
+def _check_first(page: list[LogEntry], position: int, damaged: LogEntry) -> None:
     if not page:
         raise CorruptRecordError(
-            None, f"entry {entry.number} of log {entry.log_id!r}, at log position {position}, is damaged"
+            None, f"entry {damaged.number} of log {damaged.log_id!r}, at log position {position}, is damaged"
         )
-    return LogPage(page, through, head)

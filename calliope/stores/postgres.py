@@ -17,17 +17,22 @@ import psycopg
 
 from calliope.errors import JournalClosedError
 from calliope.stores.commit_lane import CommitLane
+from calliope.stores.log_tail import LogTail
 from calliope.stores.postgres_address import PostgresAddress
 from calliope.stores.postgres_errors import is_lost, translated
 from calliope.stores.postgres_listener import PostgresListener
-from calliope.stores.postgres_reader import Connection, PostgresReader
+from calliope.stores.postgres_log import StoredLog
+from calliope.stores.postgres_log_reader import PostgresLogReader
+from calliope.stores.postgres_reader import PostgresReader
 from calliope.stores.postgres_schema import create_or_check
 from calliope.stores.postgres_staged import Advance
+from calliope.stores.postgres_wanted import FOREIGN_LOG_BYTES_MAX
 from calliope.stores.postgres_writer import FOREIGN_RECORDS_MAX, PostgresWriter, Request
 from calliope.stores.protocol import AppendRequest, StoredSnapshot
 from calliope.stores.read_lane import ReadLane
 from calliope.stores.reader_backed import ReaderBacked
 from calliope.stores.record import StoredRecord
+from calliope.stores.replica_backed import LogReader, ReplicaBacked
 from calliope.stores.snapshot_rows import snapshot_row
 from calliope.stores.tail import Tail
 
@@ -47,20 +52,24 @@ _DELETE_SNAPSHOTS = (
 )
 
 
-class PostgresStore(ReaderBacked[PostgresReader]):
+class PostgresStore(ReaderBacked[PostgresReader], ReplicaBacked):
     """Keeps records in a PostgreSQL database. Open it with `PostgresStore.open`.
 
     Attributes:
         address: where the journal is.
         journal_id: names this journal among all others.
         tail: the newest records and the wake-up of live readers.
+        log_tail: the newest log entries and the wake-up of those who replicate them.
     """
 
-    def __init__(self, address: PostgresAddress, journal_id: str, connection: Connection) -> None:
+    def __init__(self, address: PostgresAddress, journal_id: str, writer: PostgresWriter) -> None:
         self.address = address
         self.journal_id = journal_id
-        writer = self._writer = PostgresWriter(address, journal_id, connection)
+        self._writer = writer
         self.tail = Tail(writer.head)
+        self.log_tail = LogTail(writer.log.state.position)
+        self._log = writer.log.state
+        self._stored_log = writer.log
         self._process = os.getpid()
         self._closed = False
         self._readers = _Readers(address)
@@ -85,8 +94,7 @@ class PostgresStore(ReaderBacked[PostgresReader]):
             JournalFormatError: the server is too old, or the schema holds no journal of a format that is understood.
         """
         address = PostgresAddress.parse(url, durable=durable)
-        connection, journal_id = await anyio.to_thread.run_sync(_connected, address)
-        return cls(address, journal_id, connection)
+        return cls(address, *await anyio.to_thread.run_sync(_opened, address))
 
     def append(self, request: AppendRequest) -> Coroutine[Any, Any, list[StoredRecord]]:
         """Write a request durably; see `EventStore.append`."""
@@ -117,6 +125,7 @@ class PostgresStore(ReaderBacked[PostgresReader]):
             await self._lane.aclose()
         finally:
             self.tail.close()
+            self.log_tail.close()
             if first:
                 with anyio.CancelScope(shield=True):
                     await anyio.to_thread.run_sync(self._release)
@@ -133,8 +142,13 @@ class PostgresStore(ReaderBacked[PostgresReader]):
         self._check_usable()
         return await self._reads.submit(read)
 
+    async def _read_log(self, read: Callable[[LogReader], T]) -> T:
+        return await self._read(lambda reader: read(PostgresLogReader(reader.connection)))
+
     def _announce(self, advance: Advance) -> None:
         """Publish what is new; the lane and the listener may both bring it, so some of it may be known."""
+        if advance.log is not None:
+            self._announce_log(advance, advance.log)
         if advance.jumped_to is not None and advance.jumped_to > self.tail.position:
             self.tail.reset(advance.jumped_to)
         known = self.tail.position
@@ -143,17 +157,38 @@ class PostgresStore(ReaderBacked[PostgresReader]):
         else:
             self.tail.publish([record for record in advance.records if record.position > known])
 
+    def _announce_log(self, advance: Advance, log: StoredLog) -> None:
+        if log.version > self._stored_log.version:
+            self._stored_log, self._log = log, log.state
+        if advance.log_jumped_to is not None and advance.log_jumped_to > self.log_tail.position:
+            self.log_tail.reset(advance.log_jumped_to)
+        known = self.log_tail.position
+        self.log_tail.publish([placed for placed in advance.entries if placed[0] > known])
+
     def _look_for_others(self, reader: PostgresReader) -> None:
         """Publish what other processes wrote. Runs on the listener's thread."""
+        advance = Advance([])
+        self._look_at_log(PostgresLogReader(reader.connection), advance)
         known, head = self.tail.position, reader.head()
-        if head <= known:
+        if head > known and not (self.tail.awaited and head - known <= FOREIGN_RECORDS_MAX):
+            advance.jumped_to = known = head
+        while known + len(advance.records) < head:
+            advance.records += reader.log(known + len(advance.records), head - known - len(advance.records))
+        if advance.log is not None or head > self.tail.position:
+            self._lane.post(partial(self._announce, advance))
+
+    def _look_at_log(self, reader: PostgresLogReader, advance: Advance) -> None:
+        before, known = self._stored_log, self.log_tail.position
+        log = reader.log(before)
+        if log is before:
             return
-        advance = Advance([], jumped_to=head)
-        if self.tail.awaited and head - known <= FOREIGN_RECORDS_MAX:
-            advance = Advance([])
-            while known + len(advance.records) < head:
-                advance.records += reader.log(known + len(advance.records), head - known - len(advance.records))
-        self._lane.post(partial(self._announce, advance))
+        advance.log = log
+        if log.state.position > known:
+            entries = reader.entries_after(known, FOREIGN_LOG_BYTES_MAX)
+            if entries and entries[-1][0] >= log.state.position:
+                advance.entries = [placed for placed in entries if placed[0] <= log.state.position]
+            else:
+                advance.log_jumped_to = log.state.position
 
     def _check_usable(self) -> None:
         if self._closed:
@@ -217,10 +252,12 @@ class _Readers:
         reader.connection.close()
 
 
-def _connected(address: PostgresAddress) -> tuple[Connection, str]:
+def _opened(address: PostgresAddress) -> tuple[str, PostgresWriter]:
+    """Return the id of the journal, which is made if there is none, and a writer of it."""
     connection = address.connect()
     try:
-        return connection, create_or_check(connection, address)
+        journal_id = create_or_check(connection, address)
+        return journal_id, PostgresWriter(address, journal_id, connection)
     except BaseException as error:
         connection.close()
         if isinstance(error, psycopg.Error):

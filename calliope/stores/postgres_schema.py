@@ -8,6 +8,8 @@
     event_key   the event ids that callers gave and what they named, for writing it once
     event_tag   the rows of each tag
     snapshot    states
+    replica, replica_log, log_entry, stream_version, crdt_state, replica_fact
+                what makes the journal a replica: see `postgres_log`
 
 Positions come from the row in `journal`, not from a sequence: whoever commits holds that row from before it takes
 positions until after its commit. So commits become visible in the order of their positions, whatever they take, and a
@@ -16,7 +18,10 @@ The lock is short: a batch is prepared before, and takes two round trips while i
 
 The tables are made and brought to the newest format by whoever opens the journal first, under an advisory lock. A role
 that may only use the journal needs: USAGE on the schema; SELECT, UPDATE on journal; SELECT, INSERT on stream,
-event_type, event, event_key, event_tag; SELECT, INSERT, UPDATE, DELETE on writer and snapshot.
+event_type, event, event_key, event_tag; SELECT, INSERT, UPDATE, DELETE on writer and snapshot; SELECT on replica and
+replica_log. To write replicated streams, or to be a node, it needs besides: SELECT, INSERT, UPDATE on replica,
+replica_log, stream_version and crdt_state; SELECT, INSERT, DELETE on log_entry; SELECT, INSERT, UPDATE, DELETE on
+replica_fact.
 
 Text is compared by code point (`COLLATE "C"`), as every store does.
 """
@@ -29,6 +34,7 @@ from psycopg.sql import SQL, Identifier
 
 from calliope.errors import JournalFormatError
 from calliope.stores.postgres_address import PostgresAddress
+from calliope.stores.postgres_log import LOG_TABLES
 
 _TABLES = """
 CREATE TABLE journal (
@@ -93,8 +99,8 @@ CREATE TABLE snapshot (
 );
 """
 
-STEPS = (_TABLES,)
-"""What takes a journal from each format to the next; from nothing to format 1 first."""
+STEPS = (_TABLES, LOG_TABLES)
+"""What takes a journal from each format to the next; from nothing to format 1 first, which could not be a replica."""
 
 FORMAT_VERSION = len(STEPS)
 

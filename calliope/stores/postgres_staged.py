@@ -1,27 +1,30 @@
 """`Staged`: what one transaction will write to PostgreSQL, gathered so that each table takes one statement."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from calliope.stores.event_rows import NewRow
-from calliope.stores.postgres_reader import Connection
+from calliope.stores.log_batch import LogBatch
+from calliope.stores.postgres_log import PostgresLog, StoredLog
+from calliope.stores.postgres_rows import Connection, insert_statement, inserted
 from calliope.stores.protocol import StreamKind
 from calliope.stores.record import StoredRecord, StoredType
+from calliope.stores.replicated_staging import VersionRow
+from calliope.stores.versioned import LogEntry
 
-
-def _insert(table: str, *types: str) -> bytes:
-    places = ", ".join(f"%b::{each}[]" for each in types)
-    return f"INSERT INTO {table} SELECT * FROM unnest({places})".encode()
-
-
-_INSERT_STREAMS = _insert("stream", "bigint", "text", "text")
-_INSERT_TYPES = _insert("event_type", "integer", "text", "bigint")
-_INSERT_EVENTS = _insert(
+_INSERT_STREAMS = insert_statement("stream", "bigint", "text", "text")
+_INSERT_TYPES = insert_statement("event_type", "integer", "text", "bigint")
+_INSERT_EVENTS = insert_statement(
     "event (stream, position, sequence_number, event_count, type, types, timestamp, attributes, payload, checksum)",
     *("bigint", "bigint", "bigint", "integer", "integer", "bytea", "bigint", "bytea", "bytea", "bigint"),
 )
-_INSERT_KEYS = _insert("event_key", "bigint", "text", "bigint", "integer")
-_INSERT_TAGS = _insert("event_tag", "text", "bigint")
+_INSERT_KEYS = insert_statement("event_key", "bigint", "text", "bigint", "integer")
+_INSERT_TAGS = insert_statement("event_tag", "text", "bigint")
+_PUT_VERSIONS = (
+    insert_statement("stream_version", "bigint", "text", "bigint", "bytea", "bytea")
+    + b" ON CONFLICT (stream, writer) DO UPDATE SET counter = excluded.counter, token = excluded.token,"
+    b" observed = excluded.observed"
+)
 
 
 @dataclass(slots=True)
@@ -31,10 +34,14 @@ class Advance:
     Attributes:
         records: new records that follow one another, in order; the reader may know some of the first.
         jumped_to: when set, the position before `records`; what lies below it was not read.
+        log: the log as it is known now, if that was looked at; with `entries` and `log_jumped_to` as for records.
     """
 
     records: list[StoredRecord]
     jumped_to: int | None = None
+    log: StoredLog | None = None
+    entries: list[tuple[int, LogEntry]] = field(default_factory=list)
+    log_jumped_to: int | None = None
 
 
 class Staged:
@@ -42,22 +49,35 @@ class Staged:
 
     Args:
         advance: what others wrote before.
+        log: the log.
+        stored: the log as it is stored.
         stream_count: the highest number that any stream has.
         type_count: the highest number that any type has.
 
     Attributes:
         head: the highest position when all of it is committed.
-        keys: which event ids of the batch are in the journal already: the position and the number of their events.
+        keys: which event ids of the batch are in the journal already: the position and the number of their events, by
+            the number of the stream and the id.
+        records: the new records.
+        replicated: those of each replicated stream, by its number.
+        versions: how far writers of replicated streams have come now.
+        named: what event ids name now, by the stream's number and the id.
     """
 
-    def __init__(self, advance: Advance, stream_count: int, type_count: int) -> None:
+    def __init__(
+        self, advance: Advance, log: LogBatch, stored: PostgresLog, stream_count: int, type_count: int
+    ) -> None:
         self.advance = advance
+        self.log = log
         self.head = 0
         self.stream_count = stream_count
         self.type_count = type_count
-        self.keys: dict[tuple[str, str], tuple[int, int]] = {}
+        self.keys: dict[tuple[int, str], tuple[int, int]] = {}
         self.records: list[StoredRecord] = []
-        self.named: dict[tuple[str, str], tuple[int, list[StoredRecord]]] = {}
+        self.replicated: dict[int, list[StoredRecord]] = {}
+        self.versions: dict[tuple[int, str], VersionRow] = {}
+        self.named: dict[tuple[int, str], list[StoredRecord]] = {}
+        self._stored = stored
         self._rows: list[NewRow] = []
         self._tags: list[tuple[str, int]] = []
         self._new_streams: list[tuple[int, str, str]] = []
@@ -81,9 +101,9 @@ class Staged:
         return self.type_count
 
     def insert(self, connection: Connection) -> None:
-        """Write everything."""
-        _insert_columns(connection, _INSERT_STREAMS, self._new_streams)
-        _insert_columns(connection, _INSERT_TYPES, self._new_types)
+        """Write the events and what belongs to them."""
+        inserted(connection, _INSERT_STREAMS, self._new_streams)
+        inserted(connection, _INSERT_TYPES, self._new_types)
         if self._rows:
             stream, position, number, count, kinds, timestamp, attributes, payload, checksum = zip(
                 *self._rows, strict=True
@@ -92,17 +112,16 @@ class Staged:
             arrays = [kind if isinstance(kind, bytes) else None for kind in kinds]
             columns = stream, position, number, count, types, arrays, timestamp, attributes, payload, checksum
             connection.execute(_INSERT_EVENTS, tuple(map(list, columns)))
-        _insert_columns(
-            connection,
-            _INSERT_KEYS,
-            [
-                (stream, event_id, records[0].position, len(records))
-                for (_, event_id), (stream, records) in self.named.items()
-            ],
-        )
-        _insert_columns(connection, _INSERT_TAGS, self._tags)
+        keys = [(*key, records[0].position, len(records)) for key, records in self.named.items()]
+        inserted(connection, _INSERT_KEYS, keys)
+        inserted(connection, _INSERT_TAGS, self._tags)
+        inserted(connection, _PUT_VERSIONS, list(self.versions.values()))
 
-
-def _insert_columns(connection: Connection, statement: bytes, rows: Sequence[tuple[object, ...]]) -> None:
-    if rows:
-        connection.execute(statement, tuple(map(list, zip(*rows, strict=True))))
+    def insert_log(self, server: str) -> bool:
+        """Write what the log gained, and say in `advance` how it stands then; tell whether it has changed."""
+        before = self.advance.log
+        if before is None:
+            return False
+        after = self.advance.log = self._stored.insert(self.log, server)
+        self.advance.entries += self.log.entries
+        return after is not before

@@ -1,7 +1,8 @@
 """The thread side of writing to PostgreSQL: one connection, one transaction a batch, two round trips.
 
-1. Lock the journal's row, and learn where the journal ends and what is not remembered of the batch's streams and ids.
-2. Insert all rows, each table by one statement, move the journal's end, notify those who listen, and commit.
+1. Lock the journal's row, and learn where the journal and its log end, what others added to the log, and what is not
+   remembered of the batch's streams and ids.
+2. Insert all rows, each table by one statement, move both ends, notify those who listen, and commit.
 
 Several processes write to one journal. If it does not end where this one left it, another wrote, and what is
 remembered about streams is read anew. A request is checked before any of it is staged, so one that fails costs the
@@ -17,26 +18,26 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from functools import partial
-from itertools import islice
-from typing import Any, cast
 
 import psycopg
 
 from calliope.errors import CalliopeError, CorruptJournalError, CorruptRecordError, StorageError
 from calliope.stores.commit_lane import Pending
-from calliope.stores.event_rows import KnownType, checksum_seed, row_of, rows_of
-from calliope.stores.placing import check_may_follow, placed
+from calliope.stores.log_batch import LogBatch, LogWrite, Receive, ReplicatedAppend
+from calliope.stores.log_state import new_log_id
 from calliope.stores.postgres_address import PostgresAddress
 from calliope.stores.postgres_errors import is_lost, translated
-from calliope.stores.postgres_reader import HEAD_OF_STREAM, Connection, PostgresReader
+from calliope.stores.postgres_log import PostgresLog, StoredLog, server_of
+from calliope.stores.postgres_log_reader import PostgresLogReader
+from calliope.stores.postgres_reader import Connection, PostgresReader
 from calliope.stores.postgres_staged import Advance, Staged
-from calliope.stores.protocol import AppendRequest, StreamKind
-from calliope.stores.record import StoredRecord, StoredType, position_of_minted_id
-
-STREAMS_REMEMBERED_MAX = 65_536
-"""How many streams' heads are remembered; the oldest are forgotten first."""
+from calliope.stores.postgres_streams import PostgresStreams
+from calliope.stores.postgres_wanted import Wanted
+from calliope.stores.protocol import AppendRequest
+from calliope.stores.record import StoredRecord
+from calliope.stores.replica_backed import LogRequest
+from calliope.stores.replicated_staging import stage_received, staged_append
+from calliope.stores.versioned import replica_of
 
 FOREIGN_RECORDS_MAX = 1_024
 """How many records of other processes are read into the tail at once; beyond that readers read pages."""
@@ -50,19 +51,11 @@ RETRY_SECONDS = (0.02, 0.05, 0.1, 0.2, 0.5)
 Write = Callable[[Connection], object]
 """Any other write that shares the lane, such as saving a snapshot; doing it twice does no harm."""
 
-Request = AppendRequest | Write
+Request = AppendRequest | LogRequest | Write
 
 Requests = Sequence[Pending[Request, object]]
 
 _LOCK_JOURNAL = "SELECT head, streams, types FROM journal FOR UPDATE"
-_STREAMS = f"SELECT stream_id, id, kind, {HEAD_OF_STREAM} FROM stream WHERE stream_id = ANY (%s::text[])"
-_KEYS = (
-    "SELECT stream.stream_id, event_id, position, event_count"
-    " FROM unnest(%s::text[], %s::text[]) AS asked (stream_id, id)"
-    " JOIN stream ON stream.stream_id = asked.stream_id AND stream.kind = 'plain'"
-    " JOIN event_key ON event_key.stream = stream.id AND event_key.event_id = asked.id"
-)
-_TYPES = "SELECT name, schema_version, id FROM event_type"
 _BATCH = "SELECT batch FROM writer WHERE writer_id = %s"
 _NOTE_BATCH = (
     "INSERT INTO writer VALUES (%s, %s, now())"
@@ -70,16 +63,6 @@ _NOTE_BATCH = (
 )
 _FORGET_WRITERS = "DELETE FROM writer WHERE writer_id = %s OR committed < now() - interval '7 days'"
 _MOVE_END = "UPDATE journal SET head = %s, streams = %s, types = %s"
-
-
-@dataclass(slots=True)
-class _Stream:
-    """What the writer remembers of a stream; number 0: it has no row yet."""
-
-    number: int
-    kind: StreamKind
-    sequence_number: int
-    types: dict[StoredType, KnownType] = field(default_factory=dict)
 
 
 class PostgresWriter:
@@ -93,18 +76,19 @@ class PostgresWriter:
     Attributes:
         writer_id: names this writer among all that have the journal open.
         head: the highest position that this writer knows of.
+        log: the log as this writer knows it.
     """
 
     def __init__(self, address: PostgresAddress, journal_id: str, connection: Connection) -> None:
         self.writer_id = secrets.token_hex(8)
         self._address = address
-        self._journal_id = journal_id
         self._connection: Connection | None = connection
         self._reader = PostgresReader(connection)
+        self.log = PostgresLogReader(connection).log(StoredLog())
         self.head = self._reader.head()
+        self._server = server_of(connection)
         self._batch = 0
-        self._types: dict[StoredType, int] = {}
-        self._streams: dict[str, _Stream] = {}
+        self._streams = PostgresStreams(journal_id, self._reader, self.head)
         self._closing = False
 
     def give_up(self) -> None:
@@ -117,29 +101,28 @@ class PostgresWriter:
         Returns:
             What readers may see now. After an error nothing is new.
         """
-        known_head, self._batch = self.head, self._batch + 1
+        self._batch += 1
         in_doubt: Staged | None = None
         give_up_at, pauses = time.monotonic() + PATIENCE_SECONDS, iter(RETRY_SECONDS)
         while True:
             try:
                 connection = self._connected()
                 if in_doubt is not None and self._was_committed(connection):
-                    self.head = in_doubt.head
-                    return in_doubt.advance
+                    return self._committed(in_doubt)
                 in_doubt = None
-                staged = self._prepared(connection, batch, known_head)
+                staged = self._prepared(connection, batch)
                 in_doubt = staged
                 self._finish(connection, staged)
             except Exception as error:
                 lost = is_lost(error)
-                self._undo(known_head, lost=lost)
+                self._undo(lost=lost)
                 if lost and time.monotonic() < give_up_at and not self._closing:
                     time.sleep(next(pauses, RETRY_SECONDS[-1]))
                     continue
                 self._fail(batch, error, in_doubt=lost and in_doubt is not None)
                 return Advance([])
             else:
-                return staged.advance
+                return self._committed(staged)
 
     def close(self) -> None:
         """Close the connection."""
@@ -152,7 +135,14 @@ class PostgresWriter:
         if self._connection is None:
             self._connection = self._address.connect()
             self._reader = PostgresReader(self._connection)
+            self._streams.use(self._reader)
+            self._server = server_of(self._connection)
         return self._connection
+
+    def _committed(self, staged: Staged) -> Advance:
+        self.head = staged.head
+        self.log = staged.advance.log or self.log
+        return staged.advance
 
     def _was_committed(self, connection: Connection) -> bool:
         """Tell whether the server committed this batch, once the lost connection can do nothing any more."""
@@ -161,10 +151,8 @@ class PostgresWriter:
             row = connection.execute(_BATCH, (self.writer_id,)).fetchone()
         return row == (self._batch,)
 
-    def _undo(self, known_head: int, *, lost: bool) -> None:
-        self.head = known_head
-        self._streams = {}
-        self._types = {}
+    def _undo(self, *, lost: bool) -> None:
+        self._streams.forget()
         if self._connection is None:
             return
         if not lost:
@@ -184,140 +172,88 @@ class PostgresWriter:
                     " whether it was written, and the same event id may be sent again"
                 )
 
-    def _prepared(self, connection: Connection, batch: Requests, known_head: int) -> Staged:
+    def _prepared(self, connection: Connection, batch: Requests) -> Staged:
         """Begin a transaction, take the journal's lock, and stage what may be written."""
-        self._forget_oldest()
-        appends = [pending.request for pending in batch if isinstance(pending.request, AppendRequest)]
-        unknown = {request.stream_id for request in appends if request.stream_id not in self._streams}
-        named = {(request.stream_id, request.event_id) for request in appends if request.event_id is not None}
-        with connection.pipeline():
-            connection.execute("BEGIN")
-            end = connection.execute(_LOCK_JOURNAL)
-            streams = connection.execute(_STREAMS, (list(unknown),)) if unknown else None
-            keys = connection.execute(_KEYS, tuple(map(list, zip(*named, strict=True)))) if named else None
-        head, stream_count, type_count = cast(tuple[int, int, int], end.fetchone())
-        staged = Staged(self._catch_up(head, known_head), stream_count, type_count)
-        if head != self.head:  # others wrote: only what was read under the lock is true
-            self.head, self._streams = head, {}
-            others = list({request.stream_id for request in appends} - unknown)
-            self._learn(connection.execute(_STREAMS, (others,)).fetchall())
-        if streams is not None:
-            self._learn(streams.fetchall())
-        if keys is not None:
-            staged.keys = {(row[0], row[1]): (row[2], row[3]) for row in cast(list[tuple[Any, ...]], keys.fetchall())}
+        self._streams.forget_oldest()
+        wanted = Wanted(batch, self.log)
+        ((head, stream_count, type_count),) = wanted.ask(connection, ("BEGIN", _LOCK_JOURNAL), self._streams)
+        advance = self._caught_up(head)
+        if wanted.concerns_log:
+            self._catch_up_on_log(wanted, advance)
+        wanted.learn(connection, self._streams, others_wrote=head != self.head)
+        self._streams.head = head
+        log = advance.log or self.log
+        stored = PostgresLog(connection, log, wanted.held)
+        staged = Staged(advance, LogBatch(log.state, stored), stored, stream_count, type_count)
+        staged.keys = wanted.keys
+        if wanted.concerns_log:
+            self._leave_log_of_another_server(log, staged.log)
         for pending in batch:
-            self._stage(connection, pending, staged)
+            self._stage(connection, pending, staged, wanted)
         staged.advance.records += staged.records
-        staged.head = self.head
+        staged.head = self._streams.head
         return staged
 
     def _finish(self, connection: Connection, staged: Staged) -> None:
         """Write what was staged, and commit."""
         with connection.pipeline():
             staged.insert(connection)
+            log_changed = staged.insert_log(self._server)
             if staged.records:
-                connection.execute(_MOVE_END, (self.head, staged.stream_count, staged.type_count))
-                connection.execute("SELECT pg_notify(%s, %s)", (self._address.channel, f"{self.writer_id} {self.head}"))
+                connection.execute(_MOVE_END, (staged.head, staged.stream_count, staged.type_count))
+            if staged.records or log_changed:
+                news = f"{self.writer_id} {staged.head}"
+                connection.execute("SELECT pg_notify(%s, %s)", (self._address.channel, news))
             connection.execute(_NOTE_BATCH, (self.writer_id, self._batch))
             connection.execute("COMMIT")
 
-    def _catch_up(self, head: int, known_head: int) -> Advance:
+    def _caught_up(self, head: int) -> Advance:
         """Return what others wrote since; too much of it is left to those who read."""
-        if head < known_head:
-            raise CorruptJournalError(f"position {known_head} was acknowledged, but the journal ends at {head}")
-        if head - known_head > FOREIGN_RECORDS_MAX:
+        if head < self.head:
+            raise CorruptJournalError(f"position {self.head} was acknowledged, but the journal ends at {head}")
+        if head - self.head > FOREIGN_RECORDS_MAX:
             return Advance([], jumped_to=head)
         records: list[StoredRecord] = []
         try:
-            while known_head + len(records) < head:
-                records += self._reader.log(known_head + len(records), head - known_head - len(records))
+            while self.head + len(records) < head:
+                records += self._reader.log(self.head + len(records), head - self.head - len(records))
         except CorruptRecordError:
             return Advance([], jumped_to=head)  # those who read meet the damage
         return Advance(records)
 
-    def _learn(self, rows: Sequence[tuple[object, ...]]) -> None:
-        for stream_id, number, kind, sequence_number in cast(list[tuple[str, int, StreamKind, int]], rows):
-            if kind == "plain" or stream_id not in self._streams:
-                self._streams[stream_id] = _Stream(number, kind, sequence_number)
+    def _catch_up_on_log(self, wanted: Wanted, advance: Advance) -> None:
+        log, known = wanted.log, self.log.state.position
+        if log.state.position < known:
+            raise CorruptJournalError(
+                f"log position {known} was acknowledged, but the journal's log ends at {log.state.position}"
+            )
+        advance.log = log
+        if log.state.position > known:
+            entries = wanted.entries
+            if entries and entries[-1][0] == log.state.position:
+                advance.entries = entries
+            else:
+                advance.log_jumped_to = log.state.position
 
-    def _forget_oldest(self) -> None:
-        """Keep memory bounded; only between transactions, when all that is remembered is in the tables too."""
-        if len(self._streams) > STREAMS_REMEMBERED_MAX:
-            self._streams = dict(islice(self._streams.items(), STREAMS_REMEMBERED_MAX // 2, None))
+    def _leave_log_of_another_server(self, log: StoredLog, batch: LogBatch) -> None:
+        """Begin a fresh log if the database may have gone back in time: see `postgres_log`."""
+        if log.state.log_id and log.server and self._server and log.server != self._server:
+            batch.use(new_log_id(replica_of(log.state.log_id)))
 
-    def _stage(self, connection: Connection, pending: Pending[Request, object], staged: Staged) -> None:
+    def _stage(self, connection: Connection, pending: Pending[Request, object], staged: Staged, wanted: Wanted) -> None:
         request = pending.request
         pending.error = None
         try:
             if isinstance(request, AppendRequest):
-                pending.reply = self._staged_append(connection, request, staged)
+                pending.reply = self._streams.stage_append(request, staged)
+            elif isinstance(request, ReplicatedAppend):
+                pending.reply = staged_append(request, self._streams, staged)
+            elif isinstance(request, Receive):
+                stage_received(request, self._streams, staged, wanted.changes_of)
+            elif isinstance(request, LogWrite):
+                pending.reply = request.write(staged.log)
             else:
                 with connection.transaction():  # a savepoint: if it fails, the others of the batch do not
                     pending.reply = request(connection)
         except (CalliopeError, ValueError) as error:
             pending.error = error
-
-    def _staged_append(self, connection: Connection, request: AppendRequest, staged: Staged) -> list[StoredRecord]:
-        stream = self._streams.get(request.stream_id) or _Stream(0, request.kind, 0)
-        if request.event_id is not None and stream.number and stream.kind == request.kind == "plain":
-            earlier = self._written_before(request, request.event_id, staged)
-            if earlier is not None:
-                return earlier
-        check_may_follow(request, stream.kind, stream.sequence_number)
-        if request.kind != "plain":
-            raise ValueError("what is written to a replicated stream must say who writes it; this store keeps none")
-        if stream.number == 0:
-            stream.number = staged.new_stream(request.stream_id, stream.kind)
-            self._streams[request.stream_id] = stream
-        records = placed(request, self.head, stream.sequence_number)
-        if len(records) == 1:
-            (record,) = records
-            known = self._known(connection, record.type, request=request, stream=stream, staged=staged)
-            staged.add(row_of(record, stream.number, known), record.attributes.tags)
-        else:
-            known_type = partial(self._known, connection, request=request, stream=stream, staged=staged)
-            for row, tags in rows_of(records, stream.number, known_type):
-                staged.add(row, tags)
-        self.head, stream.sequence_number = records[-1].position, records[-1].sequence_number
-        staged.records += records
-        if request.event_id is not None:
-            staged.named[request.stream_id, request.event_id] = stream.number, records
-        return records
-
-    def _known(
-        self,
-        connection: Connection,
-        stored_type: StoredType,
-        *,
-        request: AppendRequest,
-        stream: _Stream,
-        staged: Staged,
-    ) -> KnownType:
-        known = stream.types.get(stored_type)
-        if known is None:
-            number = self._types.get(stored_type)
-            if number is None:
-                rows = cast(list[tuple[str, int, int]], connection.execute(_TYPES).fetchall())
-                self._types |= {StoredType(name, version): number for name, version, number in rows}
-                number = self._types.get(stored_type) or staged.new_type(stored_type)
-                self._types[stored_type] = number
-            known = stream.types[stored_type] = number, checksum_seed(request.stream_id, stored_type)
-        return known
-
-    def _written_before(self, request: AppendRequest, event_id: str, staged: Staged) -> list[StoredRecord] | None:
-        """Return the records of the first time a request was written, or None if it is new."""
-        key = request.stream_id, event_id
-        if key in staged.named:
-            return staged.named[key][1]
-        if key in staged.keys:
-            position, count = staged.keys[key]
-            records: list[StoredRecord] = []
-            while len(records) < count:
-                records += self._reader.log(position - 1 + len(records), count - len(records))
-            return records
-        minted = position_of_minted_id(event_id, self._journal_id)
-        if minted is None or minted > self.head - len(staged.records):
-            return None
-        (record,) = self._reader.log(minted - 1, 1)
-        found = record.stream_id, record.kind, record.attributes.event_id
-        return [record] if found == (request.stream_id, "plain", None) else None

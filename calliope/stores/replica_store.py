@@ -20,6 +20,7 @@ from calliope.stores.protocol import AppendRequest, EventStore
 from calliope.stores.record import StoredRecord
 from calliope.stores.versioned import LogEntry, Versioned
 from crdts import VersionVector
+from crdts.version_vector import NOTHING_SEEN
 
 CONCURRENT_RECORDS_MAX = 1_024
 """How many records that a writer had not observed one reply tells him of."""
@@ -36,11 +37,13 @@ class LogPage:
         entries: the entries, in log order.
         through: everything that was asked for up to this log position has now been read.
         head: the highest log position at that moment.
+        floor: operations at or below it are not among the entries: they are only in states, at that moment or soon.
     """
 
     entries: list[LogEntry]
     through: int
     head: int
+    floor: VersionVector = NOTHING_SEEN
 
     @property
     def complete(self) -> bool:

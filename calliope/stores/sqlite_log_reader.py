@@ -86,11 +86,12 @@ class SqliteLogReader:
     def page(self, have: VersionVector, after: int, bytes_max: int) -> LogPage:
         """Return a page of the log; see `ReplicaStore.read_log`."""
         with transaction(self._connection, "DEFERRED"):
-            head = log_state(self._connection).position
-            first, logs = _first_lacking(self._connection, have, head)
+            log = log_state(self._connection)
+            first, logs = _first_lacking(self._connection, have, log.position)
             start = max(after, first - 1)
+            end = LogPage([], max(after, log.position), log.position, log.floor)
             with closing(_entries(self._connection, start, json.dumps(logs))) as entries:
-                return gathered_page(entries, have, after=after, start=start, head=head, bytes_max=bytes_max)
+                return gathered_page(entries, have, start=start, end=end, bytes_max=bytes_max)
 
     def state(self, key: str) -> StoredState | None:
         """Return a state, checked."""

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from calliope.stores.postgres import PostgresStore
-from calliope.testing import DurableEventStoreContract
+from calliope.testing import DurableEventStoreContract, DurableReplicaStoreContract
 from tests.postgres import new_schema, server, url_of_schema
 
 
@@ -20,7 +20,7 @@ def postgres_url() -> Iterator[str]:
         yield url
 
 
-class TestPostgresStore(DurableEventStoreContract):
+class TestPostgresStore(DurableEventStoreContract, DurableReplicaStoreContract):
     @pytest.fixture(autouse=True)
     def _a_schema_for_each_folder(self, postgres_url: str):
         self._url = postgres_url

@@ -245,7 +245,7 @@ async def test_a_schema_that_holds_something_else_or_a_newer_journal_is_left_as_
     async with Journal.open(url):
         pass
     of(url, "UPDATE journal SET format = 99")
-    with pytest.raises(JournalFormatError, match="a journal of format 99; this version of Calliope reads up to 1"):
+    with pytest.raises(JournalFormatError, match="a journal of format 99; this version of Calliope reads up to 2"):
         await PostgresStore.open(url)
     schema = new_schema()
     of(running.url, f"CREATE SCHEMA {schema}; CREATE TABLE {schema}.journal (headline text)")
@@ -261,7 +261,8 @@ async def test_a_role_needs_no_more_than_the_documented_rights(running: OwnServe
         url,
         f"CREATE ROLE clerk LOGIN; GRANT USAGE ON SCHEMA {schema} TO clerk; GRANT SELECT, UPDATE ON journal TO clerk;"
         "GRANT SELECT, INSERT ON stream, event_type, event, event_key, event_tag TO clerk;"
-        "GRANT SELECT, INSERT, UPDATE, DELETE ON writer, snapshot TO clerk",
+        "GRANT SELECT, INSERT, UPDATE, DELETE ON writer, snapshot TO clerk;"
+        "GRANT SELECT ON replica, replica_log TO clerk",
     )
     async with Journal.open(url.replace("postgres:@", "clerk@")) as journal:
         stream = journal.event_stream("a", UntypedEvent)

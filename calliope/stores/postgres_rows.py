@@ -1,0 +1,19 @@
+"""Many rows for one table of PostgreSQL by one statement: an array for each column."""
+
+from collections.abc import Sequence
+
+import psycopg
+
+Connection = psycopg.Connection[tuple[object, ...]]
+
+
+def insert_statement(table: str, *types: str) -> bytes:
+    """Return the statement that inserts rows into a table, whose columns have these types."""
+    places = ", ".join(f"%b::{each}[]" for each in types)
+    return f"INSERT INTO {table} SELECT * FROM unnest({places})".encode()
+
+
+def inserted(connection: Connection, statement: bytes, rows: Sequence[tuple[object, ...]]) -> None:
+    """Insert rows, if there are any."""
+    if rows:
+        connection.execute(statement, tuple(map(list, zip(*rows, strict=True))))

@@ -11,6 +11,7 @@ from functools import reduce
 from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
+from calliope.errors import shortened
 from calliope.recorded_event import PersistReply, RecordedEvent
 from calliope.replicated_stream import ReplicatedEventStream
 from crdts import VersionVector
@@ -152,6 +153,8 @@ def _order(record: RecordedEvent[Any]) -> tuple[Any, ...]:
 
 def _with(latest: tuple[RecordedEvent[E], ...], record: RecordedEvent[E]) -> tuple[RecordedEvent[E], ...]:
     """Return the latest of some that are the latest, and one more."""
+    if not isinstance(record, RecordedEvent):
+        raise TypeError(f"what stands in a replicated stream is a RecordedEvent, not {shortened(record)}")
     version = record.version
     if any(other.version.descends(version) for other in latest):
         return latest

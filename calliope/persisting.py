@@ -1,6 +1,6 @@
 """From what a caller hands to `persist` to a request that a store can keep: checked before anything is written."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
@@ -59,6 +59,8 @@ def checked_tags(tags: str | Collection[str]) -> tuple[str, ...]:
     """Return tags sorted, each once, or raise an error that names the illegal one."""
     if not tags and not isinstance(tags, str):
         return ()
+    if not isinstance(tags, Iterable):
+        raise TypeError(f"tags must be a str or a collection of them, not {shortened(tags)}")
     labels = {tags} if isinstance(tags, str) else set(tags)
     if len(labels) > TAGS_MAX:
         raise ValueError(f"at most {TAGS_MAX} tags are allowed, not {len(labels)}")

@@ -6,6 +6,7 @@ from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from calliope.codec import EventCodec
+from calliope.errors import shortened
 from calliope.flow import Source
 from calliope.flow.inlet import Inlet
 from calliope.limits import STREAM_ID_BYTES_MAX, checked_number, checked_text
@@ -181,10 +182,13 @@ class ReplicatedEventStream(Generic[E]):
 
         Raises:
             ValueError: a record is of another stream; nothing was observed.
+            TypeError: something is neither a record nor a version; nothing was observed.
         """
-        for record in seen:
-            if isinstance(record, RecordedEvent) and record.stream_id != self.stream_id:
-                raise ValueError(f"{record!r} is not of stream {self.stream_id!r}")
+        for one in seen:
+            if not isinstance(one, RecordedEvent | VersionVector):
+                raise TypeError(f"what is observed must be a RecordedEvent or a VersionVector, not {shortened(one)}")
+            if isinstance(one, RecordedEvent) and one.stream_id != self.stream_id:
+                raise ValueError(f"{one!r} is not of stream {self.stream_id!r}")
         for one in seen:
             self._observed.note(one.version if isinstance(one, RecordedEvent) else one)
 

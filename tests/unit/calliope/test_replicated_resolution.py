@@ -67,6 +67,11 @@ async def test_rules_choose_alike_everywhere(memory_journal: Journal):
     assert latest.merged(lambda one, other: one if one.amount > other.amount else other) == Paid(3)
 
 
+async def test_what_is_no_record_is_not_among_the_latest():
+    with pytest.raises(TypeError, match="is a RecordedEvent, not 5"):
+        ConcurrentVersions([5])  # type: ignore[list-item]
+
+
 async def test_nothing_cannot_be_chosen_among():
     nothing: ConcurrentVersions[OrderEvent] = ConcurrentVersions()
     assert (len(nothing), nothing.is_concurrent, nothing.version) == (0, False, {})

@@ -1,5 +1,6 @@
 """Persisting to a stream that several replicas write to, in one journal and in several."""
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
@@ -351,6 +352,19 @@ async def test_a_version_that_another_has_read_can_be_observed(two: list[Journal
     berlin.observe(VersionVector({"paris": 1}))
     reply = await berlin.persist(ItemAdded("3"))
     assert (skus(reply.concurrent_updates), reply.version) == (["2"], {"berlin": 1, "paris": 1})
+
+
+@pytest.mark.parametrize("seen", [5, "berlin", None, {"berlin": 1}])
+async def test_what_is_neither_a_record_nor_a_version_is_not_observed(memory_journal: Journal, seen):
+    events = stream(memory_journal, "berlin")
+    with pytest.raises(TypeError, match=re.escape(f"a RecordedEvent or a VersionVector, not {seen!r}")):
+        events.observe(VersionVector({"lisbon": 1}), seen)
+    assert not events.observed
+
+
+async def test_tags_that_are_none_are_named(memory_journal: Journal):
+    with pytest.raises(TypeError, match="tags must be a str or a collection of them, not 5"):
+        await stream(memory_journal, "berlin").persist(ItemAdded("x"), tags=5)  # type: ignore[arg-type]
 
 
 async def test_too_much_to_tell_counts_as_unobserved(journal: Journal):

@@ -14,24 +14,22 @@ that stream may change places, none is lost or doubled, and the import ends with
 was to come before them fails.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from operator import attrgetter
 
-import anyio
 import anyio.to_thread
 
-from calliope.errors import CalliopeError
 from calliope.event_log.columns import TIME, EventLogError, LogRow
 from calliope.event_log.ledger import Ledger, fingerprint
 from calliope.event_stream import MicrosecondClock, system_clock
-from calliope.flow.by_hand import in_trio
 from calliope.journal import Journal
 from calliope.recorded_event import RecordedEvent
 from calliope.stores.protocol import AppendRequest, EventStore
 from calliope.stores.record import NewEvent, StoredRecord
+from calliope.submitting import submitted_in_order
 
 BATCH_ROWS_MAX = 4_096
 """How many rows are submitted together."""
@@ -141,7 +139,7 @@ class _Importer:
         """Store the rows that are not stored yet; return how many."""
         await self._learn_all({row.stream_id: TIME in row.event.attributes.metadata for row in batch})
         new = [row for row in batch if not self._is_known(row)]
-        await _together([partial(self._append, run) for run in self._runs(new)])
+        await submitted_in_order([partial(self._append, run) for run in self._runs(new)])
         return len(new)
 
     def close(self) -> None:
@@ -151,7 +149,7 @@ class _Importer:
         """Learn of the streams that are new to the ledger; True: the log says when their events happened."""
         new = [stream_id for stream_id in streams if self._ledger.version(stream_id) is None]
         self.stream_count += len(new)
-        await _together([partial(self._learn, stream_id, timed=streams[stream_id]) for stream_id in new])
+        await submitted_in_order([partial(self._learn, stream_id, timed=streams[stream_id]) for stream_id in new])
 
     async def _learn(self, stream_id: str, *, timed: bool) -> None:
         version, complete = 0, self._nothing_stored
@@ -182,27 +180,6 @@ class _Importer:
     async def _append(self, run: _Run) -> None:
         request = AppendRequest(run.stream_id, "plain", run.events, self._clock(), run.expected_version)
         await self._store.append(request)
-
-
-async def _together(calls: Sequence[Callable[[], Awaitable[None]]]) -> None:
-    """Start calls in order, wait for all of them, and raise the error of the first that failed."""
-    if in_trio():  # its tasks start in random order
-        for call in calls:
-            await call()
-        return
-    errors: dict[int, CalliopeError] = {}
-
-    async def run(place: int, call: Callable[[], Awaitable[None]]) -> None:
-        try:
-            await call()
-        except CalliopeError as error:
-            errors[place] = error
-
-    async with anyio.create_task_group() as tasks:
-        for place, call in enumerate(calls):
-            tasks.start_soon(run, place, call)
-    if errors:
-        raise errors[min(errors)]
 
 
 def _fingerprint_of(record: StoredRecord, *, timed: bool) -> bytes:

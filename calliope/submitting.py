@@ -1,0 +1,29 @@
+"""Submitting many requests at once, so that they share commits, in an order that the store keeps."""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+import anyio
+
+from calliope.errors import CalliopeError
+from calliope.flow.by_hand import in_trio
+
+
+async def submitted_in_order(calls: Sequence[Callable[[], Awaitable[None]]]) -> None:
+    """Start calls in order, wait for all of them, and raise the error of the first that failed."""
+    if in_trio():  # its tasks start in random order
+        for call in calls:
+            await call()
+        return
+    errors: dict[int, CalliopeError] = {}
+
+    async def run(place: int, call: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await call()
+        except CalliopeError as error:
+            errors[place] = error
+
+    async with anyio.create_task_group() as tasks:
+        for place, call in enumerate(calls):
+            tasks.start_soon(run, place, call)
+    if errors:
+        raise errors[min(errors)]

@@ -39,7 +39,15 @@ SECONDS_MAX = 240.0
 
 
 class TerminatedError(Exception):
-    """Somebody wants the demonstration to end."""
+    """Somebody wants the demonstration to end.
+
+    Attributes:
+        number: the signal that says so.
+    """
+
+    def __init__(self, number: signal.Signals) -> None:
+        self.number = number
+        super().__init__(f"ended by {number.name}")
 
 
 async def demonstrate(log: Log, folder: Path, acts: Sequence[Act], display: Display) -> None:
@@ -59,7 +67,7 @@ async def _end_when_told(*, task_status: TaskStatus[None] = anyio.TASK_STATUS_IG
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGHUP) as signals:
         task_status.started()
         async for number in signals:
-            raise TerminatedError(f"ended by {number.name}")
+            raise TerminatedError(number)
 
 
 def main(arguments: Sequence[str] | None = None, acts: Sequence[Act] = ACTS) -> int:
@@ -88,7 +96,7 @@ def _performed(log: Log, acts: Sequence[Act], display: Display) -> int:
         return 1
     except TerminatedError as ended:
         display.failed(f"\n{ended}; nothing runs any more")
-        return 143
+        return 128 + ended.number
     except KeyboardInterrupt:
         display.failed("\ninterrupted; nothing runs any more")
         return 130

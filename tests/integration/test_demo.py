@@ -249,7 +249,8 @@ def test_the_order_in_which_events_arrived_is_no_difference_and_everything_else_
 
 @pytest.mark.soak
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)]
+    ("number", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGKILL, -signal.SIGKILL)],
 )
 def test_whatever_ends_it_the_replicas_end_with_it(tmp_path: Path, number: int, code: int) -> None:
     demo = started(tmp_path)
@@ -264,6 +265,20 @@ def test_whatever_ends_it_the_replicas_end_with_it(tmp_path: Path, number: int, 
     assert ended(demo)[0] == code
     eventually(lambda: not any(map(runs, processes)))
     assert number == signal.SIGKILL or list(tmp_path.iterdir()) == []
+
+
+async def lose_one(stage: Stage) -> None:
+    await stage.cluster["oslo"].kill()
+
+
+def test_a_replica_that_ends_by_itself_ends_the_demonstration_with_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Cluster, "discover", Cluster.connect)
+    assert main([], acts=[find_one_another, lose_one, compare_all]) == 1
+    shown = capsys.readouterr().out
+    assert "oslo does not run" in shown
+    assert not any(map(runs, replica_processes(shown.splitlines())))
 
 
 @pytest.mark.parametrize(

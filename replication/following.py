@@ -14,6 +14,7 @@ from calliope.stores.replica_store import ReplicaStore
 from crdts import Crdt
 from replication.key_space import KeySpace
 from replication.local_changes import handed_out
+from replication.plain_functions import check_has_run
 from replication.updates import UpdatesInlet
 from replication.version_token import VersionToken
 
@@ -51,7 +52,9 @@ class Following:
             with anyio.move_on_after(timeout):
                 while True:
                     for update in await inlet.pull(1):
-                        if predicate(update.value):
+                        is_so = predicate(update.value)
+                        check_has_run(is_so, "the predicate given to wait_until")
+                        if is_so:
                             return update.value
         finally:
             await inlet.aclose()

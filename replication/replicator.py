@@ -8,9 +8,8 @@ It knows CRDTs; the store knows bytes; the core of replication knows neither.
 
 import logging
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from random import random
-from typing import Any, TypeVar, get_origin, overload
+from typing import Any, TypeVar, overload
 
 import anyio
 
@@ -19,10 +18,18 @@ from calliope.event_stream import MicrosecondClock, system_clock
 from calliope.flow import Source
 from calliope.flow.clock import LOOP_CLOCK, Clock
 from calliope.flow.retrying import Backoff
-from calliope.limits import STREAM_ID_BYTES_MAX, checked_text
 from calliope.stores.replica_store import ReplicaStore, StoredState
 from crdts import Crdt, VersionVector
 from crdts.version_vector import NOTHING_SEEN
+from replication.arguments import (
+    check_change,
+    checked_key,
+    checked_predicate,
+    checked_timeout,
+    checked_timeout_or_none,
+    checked_token,
+    checked_type_name,
+)
 from replication.checkpoints import Checkpoints
 from replication.committing import Committing
 from replication.core.agreement import Agreement, Replicas
@@ -118,11 +125,8 @@ class Replicator:
             KeyTypeError: the key holds another type.
             QuorumTimeoutError: too few replicas answered in time.
         """
-        _check_key(key)
-        name = _type_name(crdt_type)
-        if checked_replicas(replicas) != 1:
-            await self._agreement.caught_up(replicas, timeout)
-        await self._keys.reach()
+        name = checked_type_name(crdt_type)
+        await self._caught_up(key, replicas, timeout)
         state = await self._keys.state(key)
         state.check_type(name)
         typed = state.types.get(name)
@@ -136,10 +140,7 @@ class Replicator:
         Raises:
             QuorumTimeoutError: too few replicas answered in time; see `get`.
         """
-        _check_key(key)
-        if checked_replicas(replicas) != 1:
-            await self._agreement.caught_up(replicas, timeout)
-        await self._keys.reach()
+        await self._caught_up(key, replicas, timeout)
         state = await self._keys.state(key)
         return await self._following.value(key) if state.is_listed else None
 
@@ -193,12 +194,12 @@ class Replicator:
 
         Cancellation stops the waiting; the update is written as a whole, or not at all if it was not submitted yet.
         """
-        _check_key(key)
-        checked_replicas(replicas)
-        if isinstance(change, Crdt):
+        _check(key, replicas, timeout)
+        check_change(change, function)
+        if function is None:
             token = await self._updating.with_value(key, change)
         else:
-            token = await self._updating.with_function(key, _type_name(change), function)
+            token = await self._updating.with_function(key, checked_type_name(change), function)
         return await self._acknowledged(token, replicas, timeout)
 
     async def delete(self, key: str, *, replicas: Replicas = 1, timeout: float = 5.0) -> VersionToken:
@@ -210,8 +211,7 @@ class Replicator:
             MalformedOperationError: nothing of the key can be read here (its type is not known, say).
             QuorumTimeoutError, JournalError: as `update`.
         """
-        _check_key(key)
-        checked_replicas(replicas)
+        _check(key, replicas, timeout)
         return await self._acknowledged(await self._updating.delete(key), replicas, timeout)
 
     def updates(self, key: str) -> Source[Update[Any]]:
@@ -219,7 +219,7 @@ class Replicator:
 
         A reader that is slow is told the newest value, and holds up nobody.
         """
-        _check_key(key)
+        checked_key(key)
         return Source.from_inlet(lambda: self._following.inlet(key))
 
     async def wait_until(self, key: str, predicate: Callable[[Any], object], timeout: float | None = None) -> Any:
@@ -232,8 +232,8 @@ class Replicator:
             JournalClosedError: this replica was closed meanwhile.
             Exception: what the predicate raises.
         """
-        _check_key(key)
-        return await self._following.until(key, predicate, timeout)
+        checked_key(key)
+        return await self._following.until(key, checked_predicate(predicate), checked_timeout_or_none(timeout))
 
     async def wait_until_version(self, token: VersionToken, timeout: float | None = None) -> None:
         """Return when this replica shows the update that a token was returned for, here or elsewhere.
@@ -242,7 +242,7 @@ class Replicator:
             TimeoutError: it did not come within `timeout` seconds.
             JournalClosedError: this replica was closed meanwhile.
         """
-        await self._following.until_version(token, timeout)
+        await self._following.until_version(checked_token(token), checked_timeout_or_none(timeout))
 
     def keys(self, prefix: str = "", after: str = "") -> Source[str]:
         """Yield the keys that exist and begin with a prefix, in the order of their code points.
@@ -252,8 +252,8 @@ class Replicator:
             after: the key to begin after, whether it exists or not.
         """
         for name, text in (("prefix", prefix), ("after", after)):
-            if text:
-                checked_text(name, text, STREAM_ID_BYTES_MAX)
+            if text != "":
+                checked_key(text, name)
         return Source.from_inlet(lambda: KeyNames(self._store, self._keys, prefix, after))
 
     def stable(self) -> VersionVector:
@@ -340,19 +340,20 @@ class Replicator:
             self._following.announce()
             await tail.wait(self._keys.position)
 
+    async def _caught_up(self, key: str, replicas: Replicas, timeout: float) -> None:
+        """Show at least what so many replicas know."""
+        _check(key, replicas, timeout)
+        if replicas != 1:
+            await self._agreement.caught_up(replicas, timeout)
+        await self._keys.reach()
+
     async def _acknowledged(self, token: VersionToken, replicas: Replicas, timeout: float) -> VersionToken:
         if replicas != 1:
             await self._agreement.acknowledged(token.log_id, token.number, replicas, timeout)
         return token
 
 
-def _check_key(key: str) -> None:
-    checked_text("key", key, STREAM_ID_BYTES_MAX)
-
-
-@lru_cache(maxsize=256)
-def _type_name(crdt_type: Any) -> str:
-    found = get_origin(crdt_type) or crdt_type
-    if not (isinstance(found, type) and issubclass(found, Crdt)) or known_type(found.type_name) is not found:
-        raise TypeError(f"the type of a key must be a CRDT class, such as ORSet, not {crdt_type!r:.100}")
-    return found.type_name
+def _check(key: str, replicas: Replicas, timeout: float) -> None:
+    checked_key(key)
+    checked_replicas(replicas)
+    checked_timeout(timeout)

@@ -15,11 +15,11 @@ Invariant: promised = shown + underway, or None: nobody has asked for it.
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from inspect import iscoroutine
 from typing import Any
 
 from crdts import Crdt, Operation, VersionVector
 from replication.errors import ReplicationError
+from replication.plain_functions import check_has_run
 
 
 class TypedState:
@@ -72,7 +72,7 @@ class TypedState:
         """Run a function on the promised state, and return the operations that it prepared there.
 
         Raises:
-            TypeError: the function is asynchronous; nothing has changed.
+            TypeError: the function is asynchronous, or a generator; nothing has changed.
             ValueError: it has let operations take effect that it has not prepared; nothing has changed.
             Exception: what the function raises; nothing has changed.
         """
@@ -83,9 +83,7 @@ class TypedState:
         recorder.operations = operations
         try:
             result = function(promised)
-            if iscoroutine(result):
-                result.close()
-                raise TypeError("the function given to update must be a plain function, not an `async def`")
+            check_has_run(result, "the function given to update")
             self._check(promised, before, operations)
         except BaseException:
             self._promised = None

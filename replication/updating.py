@@ -50,14 +50,12 @@ class Updating:
         except StaleValueError as error:
             raise StaleValueError(key, error.reason) from None
 
-    async def with_function(self, key: str, type_name: str, function: Callable[[Any], object] | None) -> VersionToken:
+    async def with_function(self, key: str, type_name: str, function: Callable[[Any], object]) -> VersionToken:
         """Submit what a function does to the current value; return when it is durable.
 
         Raises:
             KeyTypeError, JournalError: see `Replicator.update`.
         """
-        if not callable(function):
-            raise TypeError(f"update takes a type and a function that changes the value, not {function!r:.100}")
         while True:
             await self._committing.room()
             await self._keys.reach()

@@ -76,7 +76,7 @@ class Journal:
         """
         if durability not in ("full", "relaxed"):
             raise ValueError(f"durability must be 'full' or 'relaxed', not {durability!r}")
-        if isinstance(url, str) and url.startswith(POSTGRES_SCHEMES):
+        if is_on_server(url):
             postgres = _extra("calliope.stores.postgres", "postgres")
             postgres.PostgresAddress.parse(url)  # what is wrong with it is said now
             return cls(lambda: postgres.PostgresStore.open(url, durable=durability == "full"), clock)
@@ -274,12 +274,17 @@ async def _open_memory() -> EventStore:
     return MemoryStore()
 
 
+def is_on_server(url: str | os.PathLike[str]) -> bool:
+    """Tell whether a journal is kept by a server."""
+    return isinstance(url, str) and url.startswith(POSTGRES_SCHEMES)
+
+
 def path_of(url: str | os.PathLike[str]) -> Path | None:
-    """Return the file of a journal; None: it is kept in memory."""
+    """Return the file of a journal; None: it is kept in memory, or on a server."""
     text = os.fspath(url)
     if not isinstance(text, str):
         raise TypeError(f"a journal's URL must be a str or a path, not {url!r}")
-    if text == "memory://":
+    if text == "memory://" or is_on_server(url):
         return None
     if isinstance(url, str):
         text = _path_in(url)

@@ -10,13 +10,13 @@ cluster. A node works alone as well: it catches up with the others when it finds
 import os
 import secrets
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from random import SystemRandom
 from time import monotonic
 from types import TracebackType
-from typing import Self, cast
+from typing import Any, Self, cast
 
 import anyio
 from anyio.abc import TaskGroup
@@ -34,7 +34,7 @@ from replication.core.settings import Settings
 from replication.discovery import Discovery
 from replication.engine import Engine
 from replication.links import Links
-from replication.node_lock import held
+from replication.node_lock import held, held_by_server
 from replication.replicator import Replicator
 from replication.single_replica import checked_replicas
 from replication.transports.protocol import Transport
@@ -56,7 +56,7 @@ class Node:
         discovers: the name of the cluster whose replicas are looked for on the local network; None: of none.
         settings: times and bounds of the protocol.
         listens: whether others can connect to this replica.
-        file: the journal's file, which this node then holds alone.
+        file: the journal's file, if it has one, which this node then holds alone.
 
     Attributes:
         journal: the journal; what is persisted in its replicated streams reaches every replica.
@@ -111,7 +111,9 @@ class Node:
         """Return the node whose journal is at a URL, to be entered with `async with`, under asyncio, as aiohttp is.
 
         Args:
-            url: as for `Journal.open`: a path, `sqlite:///path` or `memory://`.
+            url: as for `Journal.open`: a path, `sqlite:///path`, `memory://` or `postgresql://…`. On PostgreSQL the
+                replica is the whole journal: other processes open it with `Journal.open` and write replicated streams,
+                and the one node gossips what they wrote.
             replica_id: who this replica is, for ever: 1 to 255 bytes, without "~".
             listen: where others connect, "host:port"; port 0 takes a free one, see `address`. None: nobody can.
             peers: where others listen; one is enough to get everything, in whatever topology.
@@ -127,8 +129,11 @@ class Node:
         Raises:
             TypeError, ValueError: an argument is not legal; the error names it.
 
-        Entering raises what entering a journal raises, `JournalBusyError` if another node holds the file, and
+        Entering raises what entering a journal raises, `JournalBusyError` if another node holds the journal, and
         `ListenError` if the address cannot be listened on. Leaving finishes what was accepted, and closes everything.
+
+        A node on a server that was cut off from it, while another node took its place, ends with `JournalBusyError`:
+        the block is cancelled, and leaving it raises that.
         """
         if isinstance(peers, str):
             raise TypeError(f"peers must be a list of addresses, not the str {peers!r}")
@@ -162,7 +167,8 @@ class Node:
         async with AsyncExitStack() as stack:
             stack.enter_context(held(self._file))
             await stack.enter_async_context(self.journal)
-            await self._start(stack)
+            watch = await stack.enter_async_context(held_by_server(self.journal.store))
+            await self._start(stack, watch)
             self._stack = stack.pop_all()
         return self
 
@@ -171,7 +177,7 @@ class Node:
     ) -> None:
         await self._stack.__aexit__(error_class, error, traceback)
 
-    async def _start(self, stack: AsyncExitStack) -> None:
+    async def _start(self, stack: AsyncExitStack, watch: Callable[[], Coroutine[Any, Any, None]]) -> None:
         store = cast(ReplicaStore, self.journal.store)
         facts = await store.remembered()
         core = ReplicaCore(
@@ -192,6 +198,7 @@ class Node:
         self.replicator = Replicator(store, self._engine.agreement)
         self._links = links = Links(self._transport, self.replica_id, self._engine.serve, addresses=self._peers)
         tasks = await stack.enter_async_context(_cancelled_at_end())
+        tasks.start_soon(watch)
         await tasks.start(self._engine.run, self.replicator)
         tasks.start_soon(self.replicator.run)
         await tasks.start(links.run)

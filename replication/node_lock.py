@@ -1,11 +1,19 @@
-"""A node holds its journal file alone: two would write to one log under two minds."""
+"""A node holds its journal alone: two would write to one log under two minds.
+
+A file is held by a lock of the operating system, a journal on a server by a lease that the server gives.
+"""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
+
+from anyio import sleep_forever
 
 from calliope import JournalBusyError
+from calliope.stores.protocol import EventStore
+from calliope.stores.replica_store import SharedReplicaStore
 
 try:
     import fcntl
@@ -20,7 +28,7 @@ def held(journal: Path | None) -> Iterator[None]:
     Other processes may still read the journal, and write plain events to it.
 
     Args:
-        journal: the file; None: the journal is in memory.
+        journal: the file; None: the journal is in none.
 
     Raises:
         JournalBusyError: another node holds it.
@@ -39,3 +47,20 @@ def held(journal: Path | None) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+@asynccontextmanager
+async def held_by_server(store: EventStore) -> AsyncIterator[Callable[[], Coroutine[Any, Any, None]]]:
+    """Hold a journal on a server for this node; the block is given what raises when it was lost to another node.
+
+    Args:
+        store: the journal's store; if it is on no server, nothing is held, and nothing is lost.
+
+    Raises:
+        JournalBusyError: another node holds it.
+    """
+    if isinstance(store, SharedReplicaStore):
+        async with store.held() as watch:
+            yield watch
+    else:
+        yield sleep_forever

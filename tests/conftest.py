@@ -1,6 +1,9 @@
 import signal
+from collections.abc import Iterator
 
 import pytest
+
+from tests.postgres import server
 
 
 def pytest_configure() -> None:
@@ -16,3 +19,10 @@ def pytest_configure() -> None:
 def anyio_backend(request: pytest.FixtureRequest) -> str:
     """Every asynchronous test runs on both event loops."""
     return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A PostgreSQL server for all tests that treat it well, each in schemas of its own."""
+    with server(waits_for_disk=False) as url:
+        yield url

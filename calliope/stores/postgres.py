@@ -7,7 +7,8 @@ what other processes commit. The module joins them; what is written and read is 
 
 import os
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, TypeVar, cast
 
@@ -20,6 +21,7 @@ from calliope.stores.commit_lane import CommitLane
 from calliope.stores.log_tail import LogTail
 from calliope.stores.postgres_address import PostgresAddress
 from calliope.stores.postgres_errors import is_lost, translated
+from calliope.stores.postgres_lease import LOOK_SECONDS, PostgresLease
 from calliope.stores.postgres_listener import PostgresListener
 from calliope.stores.postgres_log import StoredLog
 from calliope.stores.postgres_log_reader import PostgresLogReader
@@ -27,7 +29,7 @@ from calliope.stores.postgres_reader import PostgresReader
 from calliope.stores.postgres_schema import create_or_check
 from calliope.stores.postgres_staged import Advance
 from calliope.stores.postgres_wanted import FOREIGN_LOG_BYTES_MAX
-from calliope.stores.postgres_writer import FOREIGN_RECORDS_MAX, PostgresWriter, Request
+from calliope.stores.postgres_writer import FOREIGN_RECORDS_MAX, Hold, PostgresWriter, Request
 from calliope.stores.protocol import AppendRequest, StoredSnapshot
 from calliope.stores.read_lane import ReadLane
 from calliope.stores.reader_backed import ReaderBacked
@@ -129,6 +131,26 @@ class PostgresStore(ReaderBacked[PostgresReader], ReplicaBacked):
             if first:
                 with anyio.CancelScope(shield=True):
                     await anyio.to_thread.run_sync(self._release)
+
+    @asynccontextmanager
+    async def held(self) -> AsyncIterator[Callable[[], Coroutine[Any, Any, None]]]:
+        """Hold the journal for one node; see `SharedReplicaStore.held`."""
+        lease = PostgresLease(self.address, self.journal_id)
+        try:
+            await anyio.to_thread.run_sync(lease.take)
+            await self._write(Hold(lease.holder))
+            yield partial(self._watch, lease)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(lease.release)
+
+    async def _watch(self, lease: PostgresLease) -> None:
+        while True:
+            await anyio.sleep(LOOK_SECONDS)
+            try:
+                await anyio.to_thread.run_sync(lease.look)
+            except psycopg.Error as error:
+                raise translated(error, self.address.shown) from error
 
     def _release(self) -> None:
         self._listener.close()

@@ -1,7 +1,8 @@
 """The log of a journal in PostgreSQL: its tables, how it stands, and what a transaction does with it.
 
     replica      one row: the log that is written to, the first one, the highest log position, the checkpoint; a version
-                 that grows with every change of these or of `replica_log`; the server they were last written on
+                 that grows with every change of these or of `replica_log`; the server they were last written on; the
+                 node that holds the journal (see `postgres_lease`)
     replica_log  a number for each log id, the number of its last entry and its floor
     log_entry    one row an entry; `position` is the order in which this journal came to hold them
     stream_version
@@ -42,10 +43,11 @@ CREATE TABLE replica (
     log_position bigint NOT NULL,
     checkpoint bigint NOT NULL,
     forgotten_through bigint NOT NULL,
-    server text NOT NULL
+    server text NOT NULL,
+    holder text NOT NULL
 );
 CREATE UNIQUE INDEX only_one_replica ON replica ((true));
-INSERT INTO replica VALUES (0, NULL, NULL, 0, 0, 0, '');
+INSERT INTO replica VALUES (0, NULL, NULL, 0, 0, 0, '', '');
 CREATE TABLE replica_log (
     id bigint PRIMARY KEY,
     log_id text COLLATE "C" NOT NULL UNIQUE,
@@ -84,7 +86,8 @@ CREATE TABLE replica_fact (
 Connection = psycopg.Connection[tuple[object, ...]]
 
 LOG = (
-    "SELECT version, log, first_log, log_position, checkpoint, forgotten_through, server, id, log_id, number, floor"
+    "SELECT version, log, first_log, log_position, checkpoint, forgotten_through, server, holder,"
+    " id, log_id, number, floor"
     " FROM replica LEFT JOIN replica_log ON version <> %s"
 )
 """How the log stands, if its version is another than the one given: see `stored_log`."""
@@ -128,7 +131,7 @@ _PUT_FACTS = (
 _FORGET_FACTS = b"DELETE FROM replica_fact WHERE name = ANY (%s::text[])"
 _UPDATE = (
     b"UPDATE replica SET version = %s, log = %s, first_log = %s, log_position = %s, checkpoint = %s,"
-    b" forgotten_through = %s, server = %s"
+    b" forgotten_through = %s, server = %s, holder = %s"
 )
 
 
@@ -141,21 +144,23 @@ class StoredLog:
         state: how it stood.
         numbers: the row of each log id.
         server: on which server it was last written; empty: that is not known.
+        holder: the node that holds the journal, or did last.
     """
 
     version: int = -1
     state: LogState = field(default_factory=LogState)
     numbers: dict[str, int] = field(default_factory=dict)
     server: str = ""
+    holder: str = ""
 
 
 def stored_log(rows: Sequence[tuple[object, ...]], known: StoredLog) -> StoredLog:
     """Return the log as `LOG` has found it, asked with the version that is known."""
     fetched = cast(list[tuple[Any, ...]], rows)
-    version, log, first_log, position, checkpoint, forgotten_through, server = fetched[0][:7]
+    version, log, first_log, position, checkpoint, forgotten_through, server, holder = fetched[0][:8]
     if version == known.version:
         return known
-    logs = [row[7:] for row in fetched if row[7] is not None]
+    logs = [row[8:] for row in fetched if row[8] is not None]
     log_ids = {number: log_id for number, log_id, _, _ in logs}
     state = LogState(
         log_ids.get(log, ""),
@@ -166,7 +171,7 @@ def stored_log(rows: Sequence[tuple[object, ...]], known: StoredLog) -> StoredLo
         VersionVector({log_id: number for _, log_id, number, _ in logs}),
         VersionVector({log_id: floor for _, log_id, _, floor in logs}),
     )
-    return StoredLog(version, state, {log_id: number for number, log_id in log_ids.items()}, server)
+    return StoredLog(version, state, {log_id: number for number, log_id in log_ids.items()}, server, holder)
 
 
 def entries_of(rows: Sequence[tuple[object, ...]]) -> list[tuple[int, LogEntry]]:
@@ -216,7 +221,7 @@ class PostgresLog:
         rows = self._connection.execute(_DELETE_OPERATIONS.encode(), (after, through)).fetchall()
         return dict(cast(list[tuple[str, int]], rows))
 
-    def insert(self, batch: LogBatch, server: str) -> StoredLog:
+    def insert(self, batch: LogBatch, server: str, holder: str) -> StoredLog:
         """Write what was gathered, without waiting for the server's answers; return the log as it will be."""
         batch.finish()
         state, numbers, server = batch.state, self._numbers(batch), server or self._before.server
@@ -231,15 +236,15 @@ class PostgresLog:
         forgotten = [name for name, fact in batch.facts.items() if fact is None]
         if forgotten:
             connection.execute(_FORGET_FACTS, (forgotten,))
-        if state == self._before.state:
+        if (state, holder) == (self._before.state, self._before.holder):
             return self._before
         changed = sorted({*batch.changed_logs, *(numbers.keys() - self._before.numbers.keys())})
         logs = [(numbers[log_id], log_id, state.vector[log_id], state.floor[log_id]) for log_id in changed]
         inserted(connection, _PUT_LOGS, logs)
-        after = StoredLog(self._before.version + 1, state, numbers, server)
+        after = StoredLog(self._before.version + 1, state, numbers, server, holder)
         used, first = numbers.get(state.log_id), numbers.get(state.first_log_id)
         places = state.position, state.checkpoint, state.forgotten_through
-        connection.execute(_UPDATE, (after.version, used, first, *places, server))
+        connection.execute(_UPDATE, (after.version, used, first, *places, server, holder))
         return after
 
     def _numbers(self, batch: LogBatch) -> dict[str, int]:

@@ -62,6 +62,7 @@ class Staged:
         replicated: those of each replicated stream, by its number.
         versions: how far writers of replicated streams have come now.
         named: what event ids name now, by the stream's number and the id.
+        holder: the node that will hold the journal.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Staged:
         self.replicated: dict[int, list[StoredRecord]] = {}
         self.versions: dict[tuple[int, str], VersionRow] = {}
         self.named: dict[tuple[int, str], list[StoredRecord]] = {}
+        self.holder = "" if advance.log is None else advance.log.holder
         self._stored = stored
         self._rows: list[NewRow] = []
         self._tags: list[tuple[str, int]] = []
@@ -122,6 +124,6 @@ class Staged:
         before = self.advance.log
         if before is None:
             return False
-        after = self.advance.log = self._stored.insert(self.log, server)
+        after = self.advance.log = self._stored.insert(self.log, server, self.holder)
         self.advance.entries += self.log.entries
         return after is not before

@@ -18,6 +18,7 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 
 import psycopg
 
@@ -27,6 +28,7 @@ from calliope.stores.log_batch import LogBatch, LogWrite, Receive, ReplicatedApp
 from calliope.stores.log_state import new_log_id
 from calliope.stores.postgres_address import PostgresAddress
 from calliope.stores.postgres_errors import is_lost, translated
+from calliope.stores.postgres_lease import taken_over
 from calliope.stores.postgres_log import PostgresLog, StoredLog, server_of
 from calliope.stores.postgres_log_reader import PostgresLogReader
 from calliope.stores.postgres_reader import Connection, PostgresReader
@@ -51,7 +53,15 @@ RETRY_SECONDS = (0.02, 0.05, 0.1, 0.2, 0.5)
 Write = Callable[[Connection], object]
 """Any other write that shares the lane, such as saving a snapshot; doing it twice does no harm."""
 
-Request = AppendRequest | LogRequest | Write
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A request of a node: name it as the holder of the journal; see `postgres_lease`."""
+
+    holder: str
+
+
+Request = AppendRequest | LogRequest | Hold | Write
 
 Requests = Sequence[Pending[Request, object]]
 
@@ -77,6 +87,7 @@ class PostgresWriter:
         writer_id: names this writer among all that have the journal open.
         head: the highest position that this writer knows of.
         log: the log as this writer knows it.
+        holder: the node that this writer works for, if it is one.
     """
 
     def __init__(self, address: PostgresAddress, journal_id: str, connection: Connection) -> None:
@@ -86,6 +97,7 @@ class PostgresWriter:
         self._reader = PostgresReader(connection)
         self.log = PostgresLogReader(connection).log(StoredLog())
         self.head = self._reader.head()
+        self.holder = ""
         self._server = server_of(connection)
         self._batch = 0
         self._streams = PostgresStreams(journal_id, self._reader, self.head)
@@ -248,6 +260,10 @@ class PostgresWriter:
                 pending.reply = self._streams.stage_append(request, staged)
             elif isinstance(request, ReplicatedAppend):
                 pending.reply = staged_append(request, self._streams, staged)
+            elif isinstance(request, Hold):
+                staged.holder = self.holder = request.holder
+            elif self.holder and not callable(request) and staged.holder != self.holder:
+                raise taken_over(self._address)
             elif isinstance(request, Receive):
                 stage_received(request, self._streams, staged, wanted.changes_of)
             elif isinstance(request, LogWrite):

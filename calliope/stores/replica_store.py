@@ -9,9 +9,10 @@ Invariant: the entries of each log are held without gaps from 1 on, except opera
 Invariant: what is in `log_tail` is durable. Events of an entry are in their streams in the same commit.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
@@ -220,4 +221,21 @@ class ReplicaStore(EventStore, Protocol):
 
     async def remembered(self) -> dict[str, bytes]:
         """Return all facts."""
+        ...
+
+
+@runtime_checkable
+class SharedReplicaStore(Protocol):
+    """A replica store on a server, which several hosts may open: one node at a time holds it."""
+
+    def held(self) -> AbstractAsyncContextManager[Callable[[], Coroutine[Any, Any, None]]]:
+        """Hold the journal for one node while the block lasts; other processes may still write events to it.
+
+        The block is given a function that watches: it returns never, and raises `JournalBusyError` when another node
+        holds the journal, which can be only when the server has let this one go. From then on nothing is written that
+        a node writes as a node: operations, states, what others sent.
+
+        Raises:
+            JournalBusyError: another node holds it.
+        """
         ...

@@ -1,23 +1,16 @@
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from calliope.stores.postgres import PostgresStore
 from calliope.testing import DurableEventStoreContract, DurableReplicaStoreContract
-from tests.postgres import new_schema, server, url_of_schema
+from tests.postgres import new_schema, url_of_schema
 
 
 @pytest.fixture(params=["asyncio", pytest.param("trio", marks=pytest.mark.soak)])
 def anyio_backend(request: pytest.FixtureRequest) -> str:
     """Both event loops; a server is slow, so one of them is for soaks."""
     return str(request.param)
-
-
-@pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
-    with server(waits_for_disk=False) as url:
-        yield url
 
 
 class TestPostgresStore(DurableEventStoreContract, DurableReplicaStoreContract):

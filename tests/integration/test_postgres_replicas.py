@@ -1,0 +1,270 @@
+"""Replicas whose journals are on PostgreSQL: a node and other processes over one journal, and never two nodes."""
+
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+import pytest
+
+from calliope import Journal, JournalBusyError, ReplicaIdInUseError
+from calliope.stores import postgres
+from calliope.stores.postgres import PostgresStore
+from calliope.stores.postgres_address import PostgresAddress
+from calliope.stores.postgres_schema import FORMAT_VERSION
+from calliope.stores.replica_store import ReplicaStore
+from crdts import GCounter, ORSet, VersionVector
+from replication import Node
+from replication.errors import StaleValueError
+from tests.postgres import new_schema, url_of_schema
+
+pytestmark = pytest.mark.anyio
+
+PATIENCE_SECONDS = 120.0
+"""How long anything may take before it counts as stuck."""
+
+LEASES = (
+    "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND (classid::bigint << 32 | objid::bigint) ="
+    " (SELECT hashtextextended(journal_id, 1315923045) FROM journal)"
+)
+"""The server processes that hold a journal for a node."""
+
+LOG_TABLE_NAMES = "replica, replica_log, log_entry, stream_version, crdt_state, replica_fact"
+
+
+@dataclass(frozen=True)
+class Written:
+    """An event of these tests."""
+
+    name: str
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def url(postgres_url: str) -> str:
+    return url_of_schema(postgres_url, new_schema())
+
+
+def of(url: str, statement: str) -> list[tuple[object, ...]]:
+    """Run a statement beside the journal."""
+    with PostgresAddress.parse(url).connect() as connection:
+        cursor = connection.execute(statement.encode())
+        return cursor.fetchall() if cursor.description else []
+
+
+def store_of(holder: Journal | Node) -> PostgresStore:
+    store = holder.store if isinstance(holder, Journal) else holder.journal.store
+    assert isinstance(store, PostgresStore)
+    return store
+
+
+async def names(holder: Journal | Node, stream_id: str = "s") -> list[str]:
+    """Return the events of a replicated stream."""
+    journal = holder if isinstance(holder, Journal) else holder.journal
+    stream = journal.replicated_event_stream(stream_id, Written, replica_id="reader")
+    return [event.name for event in await stream.query().run_collect()]
+
+
+async def same(nodes: Sequence[Node]) -> None:
+    """Return when all nodes hold what any of them holds."""
+    with anyio.fail_after(PATIENCE_SECONDS):
+        while True:
+            stores = [node.journal.store for node in nodes]
+            vectors = [store.vector for store in stores if isinstance(store, ReplicaStore)]
+            if all(vector == vectors[0] for vector in vectors):
+                return
+            await anyio.sleep(0.02)
+
+
+async def test_replicas_on_two_databases_and_in_a_file_end_with_the_same(url: str, tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        nodes: list[Node] = []
+        for replica_id, place in (("berlin", url), ("lisbon", f"{url}x"), ("oslo", str(tmp_path / "oslo.db"))):
+            peers = [node.address for node in nodes]
+            node = Node.open(place, replica_id=replica_id, listen="127.0.0.1:0", peers=peers)
+            nodes.append(await stack.enter_async_context(node))
+        for node in nodes:
+            stream = node.journal.replicated_event_stream("s", Written, replica_id=node.replica_id)
+            for number in range(5):
+                await stream.persist(Written(f"{node.replica_id} {number}"))
+                await node.replicator.update("visits", GCounter, lambda counter: counter.increment())
+            await node.replicator.update("cart", ORSet, lambda cart, node=node: cart.add(node.replica_id), replicas=3)
+        await same(nodes)
+        held = [sorted(await names(node)) for node in nodes]
+        assert held[0] == held[1] == held[2]
+        assert len(held[0]) == 15
+        for node in nodes:
+            assert (await node.replicator.get("visits", GCounter, replicas=3)).value == 15
+            assert (await node.replicator.get("cart", ORSet)).value == {"berlin", "lisbon", "oslo"}
+            await node.replicator.checkpoint()
+        await same(nodes)
+
+
+async def test_what_several_open_journals_write_is_numbered_once_and_reaches_the_other_replica(
+    url: str, tmp_path: Path
+) -> None:
+    async with AsyncExitStack() as stack:
+        berlin = Node.open(url, replica_id="berlin", listen="127.0.0.1:0")
+        await stack.enter_async_context(berlin)
+        oslo = Node.open(tmp_path / "oslo.db", replica_id="oslo", peers=[berlin.address])
+        await stack.enter_async_context(oslo)
+        journals = [await stack.enter_async_context(Journal.open(url)) for _ in range(2)]
+
+        async def write(journal: Journal, replica_id: str) -> None:
+            stream = journal.replicated_event_stream("s", Written, replica_id=replica_id)
+            for number in range(20):
+                await stream.persist(Written(f"{replica_id} {number}"))
+
+        with anyio.fail_after(PATIENCE_SECONDS):
+            async with anyio.create_task_group() as writing:
+                for number, journal in enumerate([*journals, berlin.journal]):
+                    writing.start_soon(write, journal, f"clerk-{number}")
+                for _ in range(20):
+                    await berlin.replicator.update("visits", GCounter, lambda counter: counter.increment())
+            await oslo.replicator.wait_until("visits", lambda counter: counter.value == 20)
+        await same([berlin, oslo])
+        held = await names(oslo)
+        assert len(held) == len(set(held)) == 60
+        assert sorted(held) == sorted(await names(berlin))
+        for number in range(3):
+            of_one = [name for name in held if name.startswith(f"clerk-{number} ")]
+            assert of_one == [f"clerk-{number} {each}" for each in range(20)]
+        assert {store_of(journal).log_id for journal in journals} == {store_of(berlin).log_id}
+        log = await store_of(journals[0]).read_log(have=VersionVector(), after=0, bytes_max=10**7)
+        written = [entry.number for entry in log.entries if entry.log_id == store_of(berlin).log_id]
+        assert written == list(range(1, len(written) + 1))
+
+
+async def test_two_processes_that_write_under_one_replica_id_are_told(url: str) -> None:
+    async with Journal.open(url) as one, Journal.open(url) as two:
+        streams = [each.replicated_event_stream("s", Written, replica_id="berlin") for each in (one, two)]
+        await streams[0].persist(Written("first"))
+        await streams[1].persist(Written("second"))
+        with pytest.raises(ReplicaIdInUseError):
+            await streams[0].persist(Written("third"))
+        assert await names(one) == ["first", "second"]
+
+
+async def test_where_one_node_runs_a_second_is_refused_until_it_is_gone(url: str) -> None:
+    async with Node.open(url, replica_id="berlin") as node:
+        with pytest.raises(JournalBusyError, match="another node runs on postgresql://"):
+            async with Node.open(url, replica_id="berlin"):
+                raise AssertionError("two nodes run on one journal")
+        await node.replicator.update("visits", GCounter, lambda counter: counter.increment())
+    async with Node.open(url, replica_id="berlin") as node:
+        assert (await node.replicator.get("visits", GCounter)).value == 1
+
+
+async def test_a_node_that_was_replaced_while_it_was_cut_off_writes_nothing_more_and_ends(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "LOOK_SECONDS", 0.05)
+
+    async def be_replaced() -> None:
+        async with Node.open(url, replica_id="berlin") as node:
+            store = store_of(node)
+            await node.replicator.update("visits", GCounter, lambda counter: counter.increment())
+            of(url, "UPDATE replica SET holder = 'another', version = version + 1")
+            with pytest.raises(JournalBusyError, match="nothing was written"):
+                await store.save_states([], checkpoint=store.log_tail.position)
+            of(url, f"SELECT pg_terminate_backend(pid) FROM ({LEASES}) AS lease")
+            await anyio.sleep_forever()
+
+    with anyio.fail_after(PATIENCE_SECONDS):
+        with pytest.raises(JournalBusyError, match=r"another node has taken .* while this one was cut off"):
+            await be_replaced()
+    assert of(url, "SELECT log_position, checkpoint FROM replica") == [(1, 0)]
+
+
+async def test_a_node_whose_connections_are_lost_goes_on(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres, "LOOK_SECONDS", 0.01)
+    with anyio.fail_after(PATIENCE_SECONDS):
+        async with Node.open(url, replica_id="berlin") as node:
+            for _ in range(3):
+                (before,) = of(url, LEASES)
+                of(
+                    url,
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'calliope'"
+                    " AND pid <> pg_backend_pid()",
+                )
+                await node.replicator.update("visits", GCounter, lambda counter: counter.increment())
+                while await anyio.to_thread.run_sync(of, url, LEASES) in ([], [before]):  # noqa: ASYNC110
+                    await anyio.sleep(0.01)
+            with pytest.raises(JournalBusyError):
+                async with Node.open(url, replica_id="berlin"):
+                    raise AssertionError("two nodes run on one journal")
+            assert (await node.replicator.get("visits", GCounter)).value == 3
+
+
+async def test_on_another_server_or_timeline_whoever_writes_begins_a_fresh_log(url: str) -> None:
+    """A database that was restored, or a standby that took over, may lack what others have seen of the log."""
+    async with Journal.open(url) as journal:
+        stream = journal.replicated_event_stream("s", Written, replica_id="berlin")
+        await stream.persist(Written("before"))
+        store = store_of(journal)
+        log_id = store.log_id
+        of(url, "UPDATE replica SET server = '1/00000001', version = version + 1")
+        await stream.persist(Written("after"))
+        assert store.log_id != log_id
+        assert store.log_id.startswith("berlin~")
+        assert store.vector == {log_id: 1, store.log_id: 1}
+        assert await stream.version() == {"berlin": 1, store.log_id: 1}
+        await stream.persist(Written("again"))
+        assert store.vector == {log_id: 1, store.log_id: 2}
+
+
+async def test_when_the_log_moves_it_moves_for_all_processes(url: str) -> None:
+    async with Journal.open(url) as one, Node.open(url, replica_id="berlin") as node:
+        stream = one.replicated_event_stream("s", Written, replica_id="clerk")
+        await stream.persist(Written("first"))
+        value = await node.replicator.get("visits", GCounter)
+        await store_of(one).use_log("berlin~2")
+        await stream.persist(Written("second"))
+        assert store_of(one).vector["berlin~2"] == 1
+        value.increment()
+        with pytest.raises(StaleValueError):
+            await node.replicator.update("visits", value)
+        await node.replicator.update("visits", GCounter, lambda counter: counter.increment())
+        assert store_of(node).log_id == "berlin~2"
+        assert (await node.replicator.get("visits", GCounter)).value == 1
+
+
+async def test_a_journal_from_before_replicas_becomes_one_that_can_be_a_replica(url: str) -> None:
+    async with Journal.open(url) as journal:
+        await journal.event_stream("plain", Written).persist(Written("old"))
+    of(url, f"DROP TABLE {LOG_TABLE_NAMES}; UPDATE journal SET format = 1")
+    async with Journal.open(url) as one, Journal.open(url) as two:
+        assert of(url, "SELECT format FROM journal") == [(FORMAT_VERSION,)]
+        await two.replicated_event_stream("s", Written, replica_id="berlin").persist(Written("new"))
+        assert [event.name for event in await one.event_stream("plain", Written).query().run_collect()] == ["old"]
+        assert await names(one) == ["new"]
+
+
+async def test_a_role_needs_no_more_than_the_documented_rights_to_be_a_node(postgres_url: str, url: str) -> None:
+    schema = PostgresAddress.parse(url).schema
+    async with Journal.open(url):
+        pass
+    role = f"node_{schema}"
+    of(
+        url,
+        f"CREATE ROLE {role} LOGIN; GRANT USAGE ON SCHEMA {schema} TO {role};"
+        f"GRANT SELECT, UPDATE ON journal TO {role};"
+        f"GRANT SELECT, INSERT ON stream, event_type, event, event_key, event_tag TO {role};"
+        f"GRANT SELECT, INSERT, UPDATE, DELETE ON writer, snapshot, replica_fact TO {role};"
+        f"GRANT SELECT, INSERT, UPDATE ON replica, replica_log, stream_version, crdt_state TO {role};"
+        f"GRANT SELECT, INSERT, DELETE ON log_entry TO {role}",
+    )
+    async with Node.open(url.replace("postgres:@", f"{role}@"), replica_id="berlin") as node:
+        await node.journal.replicated_event_stream("s", Written, replica_id="berlin").persist(Written("first"))
+        await node.replicator.update("visits", GCounter, lambda counter: counter.increment())
+        await node.replicator.checkpoint()
+        store = store_of(node)
+        await store.forget_operations(through=store.checkpoint)
+        await node.replicator.delete("visits")
+        assert of(url, "SELECT server <> '' FROM replica") == [(True,)]

@@ -1,12 +1,15 @@
 """Whatever bytes arrive: decoding gives a legal message or says that they are none, within bounded memory."""
 
 import tracemalloc
+from math import inf
 from random import Random
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from calliope.limits import STREAM_ID_BYTES_MAX
 from calliope.stores.replica_store import StoredState
 from calliope.stores.versioned import LogEntry
 from crdts import VersionVector
@@ -73,7 +76,31 @@ def decodes_or_says_so(data: bytes) -> bool:
     except MalformedMessageError:
         return False
     assert decode(encode(message)) == message  # what is accepted is legal
+    check_bounds(message)
     return True
+
+
+def check_bounds(part: object) -> None:
+    """Check that no number of a message is out of range, and no name illegal, wherever it stands."""
+    if isinstance(part, VersionVector):
+        part = part.to_dict()
+    if isinstance(part, bool | bytes) or part is None:
+        return
+    if isinstance(part, int | float):
+        assert 0 <= part < (2**63 if isinstance(part, int) else inf)
+    elif isinstance(part, str):
+        assert "\0" not in part
+        assert len(part.encode()) <= STREAM_ID_BYTES_MAX
+    elif isinstance(part, dict):
+        for log_id, number in part.items():
+            assert wire.checked_log_id(log_id)
+            check_bounds(number)
+    elif isinstance(part, tuple):
+        for item in part:
+            check_bounds(item)
+    else:
+        for name in getattr(part, "__struct_fields__", None) or part.__dataclass_fields__:
+            check_bounds(getattr(part, name))
 
 
 def check_it_survives(message: Message) -> None:
@@ -88,6 +115,47 @@ def check_mutated(message: Message, data: st.DataObject) -> None:
     decodes_or_says_so(bytes(mutated))
 
 
+anything = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats()
+    | st.text(max_size=5)
+    | st.binary(max_size=5)
+    | st.sampled_from(["berlin~1", "a\0", "~1", "x" * 300, 0, -1, 2**63, float("nan"), float("inf"), b""]),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3) | st.integers(-9, 9), inner, max_size=3)
+    ),
+    max_leaves=5,
+)
+
+
+def places_in(part: object, place: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
+    """Return where every part of a decoded message is, at whatever depth."""
+    inner = part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, list) else ()
+    return [place, *[deeper for key, item in inner for deeper in places_in(item, (*place, key))]]
+
+
+def check_field_replaced(message: Message, data: st.DataObject) -> None:
+    """Put anything in the place of some field: its type, its bounds and what it means are checked, all three."""
+    fields = msgspec.msgpack.decode(encode(message)[1:])
+    for _ in range(data.draw(st.integers(1, 2))):
+        *way, last = data.draw(st.sampled_from(places_in(fields)[1:]))
+        holder = fields
+        for key in way:
+            holder = holder[key]
+        match data.draw(st.sampled_from(["replace", "remove", "repeat"])):
+            case "replace":
+                holder[last] = data.draw(anything)
+            case "remove":
+                del holder[last]
+            case "repeat" if isinstance(holder, list):
+                holder.insert(last, holder[last])
+        if not places_in(fields)[1:]:
+            return
+    decodes_or_says_so(bytes((wire.FORMAT,)) + msgspec.msgpack.encode(fields))
+
+
 @given(messages)
 @settings(max_examples=30)
 def test_a_message_survives_the_wire(message):
@@ -98,6 +166,12 @@ def test_a_message_survives_the_wire(message):
 @settings(max_examples=30)
 def test_a_mutated_message_is_legal_or_malformed(message, data):
     check_mutated(message, data)
+
+
+@given(messages, st.data())
+@settings(max_examples=100)
+def test_a_message_with_anything_in_a_field_is_legal_or_malformed(message, data):
+    check_field_replaced(message, data)
 
 
 @given(st.binary(max_size=300))
@@ -118,6 +192,13 @@ def test_many_messages_survive_the_wire(message):
 @settings(max_examples=2_000)
 def test_many_mutated_messages_are_legal_or_malformed(message, data):
     check_mutated(message, data)
+
+
+@pytest.mark.soak
+@given(messages, st.data())
+@settings(max_examples=2_000)
+def test_many_messages_with_anything_in_a_field_are_legal_or_malformed(message, data):
+    check_field_replaced(message, data)
 
 
 def test_headers_that_claim_much_take_no_memory():

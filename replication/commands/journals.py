@@ -47,5 +47,5 @@ def checked_arguments() -> Iterator[None]:
     """Report a value that the library refuses as a misuse of the command."""
     try:
         yield
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ModuleNotFoundError) as error:  # the last: an extra is not installed
         raise click.UsageError(f"{error}.") from error

@@ -10,7 +10,7 @@ from pathlib import Path
 import anyio
 import click
 
-from calliope.journal import Journal, path_of
+from calliope.journal import Journal, is_on_server, path_of
 from calliope.stores.replica_store import ReplicaStore
 from calliope.stores.versioned import replica_of
 from replication.commands.journals import VARIABLE, checked_arguments
@@ -26,7 +26,13 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
 @click.command("node")
-@click.option("--data", required=True, envvar=VARIABLE, metavar="FILE", help=f"The journal's file. [or {VARIABLE}]")
+@click.option(
+    "--data",
+    required=True,
+    envvar=VARIABLE,
+    metavar="FILE",
+    help=f"The journal: a file, or a postgresql:// URL. [or {VARIABLE}]",
+)
 @click.option(
     "--replica-id",
     metavar="ID",
@@ -77,10 +83,10 @@ def run_node(
         token = b"" if http_token_file is None else contents(http_token_file)
         checked_place(http, token)
         tls = tls_contexts(tls_certificate, tls_key, tls_ca)
-        path = path_of(data)
+        kept = data if is_on_server(data) else path_of(data)
         node = Node.open(
             data,
-            replica_id=known_replica_id(path) if replica_id is None else replica_id,
+            replica_id=known_replica_id(kept) if replica_id is None else replica_id,
             listen=listen,
             peers=peers,
             discover=discover,
@@ -105,15 +111,20 @@ async def _run(node: Node, http: str, token: bytes) -> signal.Signals:
             return await anext(signals)
 
 
-def known_replica_id(path: Path | None) -> str:
-    """Return who the replica of a file is: who it was before, or the name of the file and a random number."""
-    known = anyio.run(_recorded_replica_id, path) if path is not None and path.exists() else ""
-    name = "replica" if path is None else path.stem.replace("~", "-")
+def known_replica_id(kept: Path | str | None) -> str:
+    """Return who the replica of a journal is: who it was before, or the name of the file and a random number.
+
+    Args:
+        kept: the journal's file, or its URL if it is on a server; None: it is kept nowhere.
+    """
+    is_there = kept.exists() if isinstance(kept, Path) else kept is not None
+    known = anyio.run(_recorded_replica_id, kept) if is_there else ""
+    name = kept.stem.replace("~", "-") if isinstance(kept, Path) else "replica"
     return known or f"{name}-{secrets.token_hex(4)}"
 
 
-async def _recorded_replica_id(path: Path) -> str:
-    async with Journal.open(path) as journal:
+async def _recorded_replica_id(kept: Path | str | None) -> str:
+    async with Journal.open(kept or "memory://") as journal:
         store = journal.store
         return replica_of(store.log_id) if isinstance(store, ReplicaStore) and store.log_id else ""
 

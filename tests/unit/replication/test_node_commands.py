@@ -45,6 +45,8 @@ MISUSES = {
     "a large secret": (["--secret-file", "large"], "large holds more than 65536 bytes"),
     "a short token": (["--http-token-file", "short"], "the token must have at least 16 bytes, not 5"),
     "no such journal": (["--data", "ftp://x"], "'ftp://x' is no journal"),
+    "an illegal schema": (["--data", "postgresql://h/d?schema="], "a schema's name has 1 to 48 bytes, not ''"),
+    "no URL of a server": (["--data", "postgresql://h/d?colour=red"], "is not a PostgreSQL URL"),
 }
 
 
@@ -63,6 +65,16 @@ def test_a_node_that_is_told_what_does_not_hold_is_not_started(arguments, reason
 def test_a_secret_that_cannot_be_read_is_an_error_message(tmp_path):
     result = run("node", "--data", str(tmp_path / "a.db"), "--secret-file", str(tmp_path / "nothing"))
     assert (result.exit_code, "No such file" in result.stderr) == (1, True)
+
+
+@pytest.mark.parametrize("known", [(), ("--replica-id", "berlin")], ids=["asked", "told"])
+def test_a_server_that_cannot_be_reached_is_an_error_message_without_the_password(known):
+    url = "postgresql://clerk:secret@127.0.0.1:9/shop"
+    result = run("node", "--data", url, "--http", "127.0.0.1:0", *known)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("calliope: postgresql://clerk@127.0.0.1:9/shop cannot be connected to")
+    assert result.stderr.count("\n") == 1
+    assert "secret" not in result.stderr
 
 
 @pytest.mark.parametrize("option", ["--listen", "--http"])

@@ -31,6 +31,8 @@ E = TypeVar("E")
 
 POSTGRES_SCHEMES = ("postgresql://", "postgres://")
 
+NATS_SCHEME = "nats://"
+
 
 class Journal:
     """Keeps event streams and snapshots. Open one with `Journal.open`, as an async context manager.
@@ -62,9 +64,11 @@ class Journal:
         """Return the journal at a URL, to be entered with `async with`.
 
         Args:
-            url: the path of a file, `sqlite:///path`, `memory://`, or `postgresql://…` (with the extra
+            url: the path of a file, `sqlite:///path`, `memory://`, `postgresql://…` (with the extra
                 `postgres`: any URL of libpq's, and among its parameters the `schema` of the tables and how many
-                `readers` there are). What does not exist is made.
+                `readers` there are), or `nats://host:4222,host2:4222/name` (with the extra `nats`: a journal in
+                JetStream, with `replicas` and the seconds of a `timeout` among its parameters). What does not exist
+                is made.
             durability: "full": an acknowledged event survives a power cut. "relaxed": it survives a killed process,
                 and a power cut may lose the last of them; faster where the disk is slow to sync.
             clock: returns the time that events are stamped with, in microseconds since 1970 UTC.
@@ -80,6 +84,10 @@ class Journal:
             postgres = _extra("calliope.stores.postgres", "postgres")
             postgres.PostgresAddress.parse(url)  # what is wrong with it is said now
             return cls(lambda: postgres.PostgresStore.open(url, durable=durability == "full"), clock)
+        if isinstance(url, str) and url.startswith(NATS_SCHEME):
+            nats = _extra("calliope.stores.nats", "nats")
+            nats.NatsAddress.parse(url)
+            return cls(lambda: nats.NatsStore.open(url), clock)
         path = path_of(url)
         if path is None:
             return cls(_open_memory, clock)

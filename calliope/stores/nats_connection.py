@@ -1,0 +1,320 @@
+"""`NatsConnection`: questions to NATS servers, asked again until somebody answers.
+
+The client of nats-py connects again by itself; what was asked meanwhile, or of a server that died, is lost. So every
+question is asked anew until there is an answer or its time is over. All questions may be asked twice: those that write
+carry the sequence number that the server must expect, so that a second time is refused.
+
+All of this runs in the event loop of the store's own thread: nats-py knows asyncio only.
+"""
+
+import asyncio
+import ssl
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from itertools import count
+from secrets import token_hex
+from typing import Any
+
+import nats.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from calliope.errors import JournalFormatError, StorageError
+from calliope.stores.nats_address import NatsAddress
+from calliope.stores.nats_errors import NoAnswerError
+
+SERVER_VERSION_MIN = (2, 12)
+"""The oldest server that is understood: the first with atomic batches (ADR-50); batched reads (ADR-31) are older."""
+
+PAYLOAD_BYTES_MIN = 1024 * 1024
+"""The smallest `max_payload` of a server that may hold a journal: its default."""
+
+CONNECT_SECONDS = 5.0
+"""How long one attempt to connect may take."""
+
+ATTEMPT_SECONDS = 3.0
+"""How long an answer is waited for before a question is asked again."""
+
+RETRY_SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+"""The pauses before a question is asked again; the last one repeats."""
+
+RECONNECT_SECONDS = 0.1
+"""The pause between attempts to reach one server."""
+
+PARTS_BYTES_MAX = 256 * 1024 * 1024
+"""How much may wait to be taken from the connection; what is asked for at once is limited well below."""
+
+Published = tuple[str, bytes, dict[str, str] | None]
+"""Subject, payload and headers of a message."""
+
+
+class Pauses:
+    """The pauses of one question, and the time when it is given up."""
+
+    def __init__(self, seconds: float) -> None:
+        self._give_up_at = time.monotonic() + seconds
+        self._pauses = iter(RETRY_SECONDS)
+
+    @property
+    def over(self) -> bool:
+        """Whether there is no time left."""
+        return time.monotonic() >= self._give_up_at
+
+    @property
+    def left(self) -> float:
+        """How many seconds are left."""
+        return max(0.0, self._give_up_at - time.monotonic())
+
+    async def pause(self) -> None:
+        """Wait a little, longer each time."""
+        await asyncio.sleep(min(next(self._pauses, RETRY_SECONDS[-1]), self.left))
+
+
+class NatsConnection:
+    """Asks servers. Use it in one asyncio event loop.
+
+    Args:
+        address: where they are.
+
+    Attributes:
+        address: where they are.
+    """
+
+    def __init__(self, address: NatsAddress) -> None:
+        self.address = address
+        self._client: Client | None = None
+        self._connecting = asyncio.Lock()
+        self._inbox = f"_INBOX.{token_hex(11)}"
+        self._tokens = count(1)
+        self._answers: dict[str, Answer] = {}
+        self._heard: dict[str, Callable[[], None]] = {}
+        self._last_error = ""
+        self._closed = False
+
+    async def open(self) -> None:
+        """Connect.
+
+        Raises:
+            StorageError: no server can be connected to.
+            JournalFormatError: the server is too old, or takes no messages of one MiB.
+        """
+        await self._connected(Pauses(self.address.timeout_seconds))
+
+    async def close(self) -> None:
+        """Give up what is asked, and disconnect."""
+        self._closed = True
+        self._lose_answers()
+        if self._client is not None:
+            with suppress(Exception):  # it is of no use any more
+                await self._client.close()
+
+    def give_up(self) -> None:
+        """Ask nothing again: the journal is being closed."""
+        self._closed = True
+
+    async def listen(self, subject: str, heard: Callable[[], None]) -> None:
+        """Call a function for each message on a subject that others send, and after each reconnection."""
+        self._heard[subject] = heard
+        client = self._client
+        if client is not None and not client.is_closed:
+            with suppress(nats.errors.Error):  # it is closed meanwhile; the next one listens too
+                await client.subscribe(subject, cb=self._was_heard)
+
+    async def ask(self, *messages: Published, pauses: Pauses | None = None) -> Msg:
+        """Publish messages until somebody answers the last of them; return the answer.
+
+        Raises:
+            NoAnswerError: nobody did in time.
+            JournalFormatError: the user may not publish there.
+        """
+        return (await self._asked(messages, Answer(), pauses))[-1]
+
+    async def ask_for_many(self, message: Published, ends: Callable[[Msg], bool]) -> list[Msg]:
+        """Publish a message until it is answered by many; return them.
+
+        Args:
+            message: the question.
+            ends: tells which answer is the last.
+
+        Raises:
+            NoAnswerError: nobody answered in time.
+            JournalFormatError: the user may not publish there.
+        """
+        return await self._asked((message,), Answer(ends), None)
+
+    async def tell(self, subject: str, payload: bytes) -> None:
+        """Publish a message that nobody answers, if there is a connection."""
+        client = self._client
+        if client is not None and client.is_connected:
+            with suppress(nats.errors.Error):
+                await client.publish(subject, payload)
+
+    async def _asked(self, messages: tuple[Published, ...], answer: "Answer", pauses: Pauses | None) -> list[Msg]:
+        pauses = pauses or Pauses(self.address.timeout_seconds)
+        was_sent = False
+        while True:
+            try:
+                client = await self._connected(pauses)
+                was_sent = True
+                return await self._attempt(client, messages, answer, min(ATTEMPT_SECONDS, pauses.left))
+            except nats.errors.MaxPayloadError:
+                raise
+            except (nats.errors.Error, StorageError, TimeoutError) as error:
+                reason = str(error) or "no answer"
+                if pauses.over or self._closed:
+                    last = f"; the last error was {self._last_error}" if self._last_error else ""
+                    raise NoAnswerError(reason + last, was_sent=was_sent) from error
+            await pauses.pause()
+
+    async def _attempt(
+        self, client: Client, messages: Iterable[Published], answer: "Answer", seconds: float
+    ) -> list[Msg]:
+        token = str(next(self._tokens))
+        *others, last = messages
+        answer.begin(seconds, last[0])
+        self._answers[token] = answer
+        try:
+            for subject, payload, headers in others:
+                await client.publish(subject, payload, headers=headers)
+            await client.publish(last[0], last[1], reply=f"{self._inbox}.{token}", headers=last[2])
+            return await answer.wait()
+        finally:
+            del self._answers[token]
+            answer.end()
+
+    async def _connected(self, pauses: Pauses) -> Client:
+        """Return the client once it is connected; a new one if it was closed."""
+        client = self._client
+        if client is not None and client.is_connected:
+            return client
+        while client is not None and not client.is_closed:
+            if client.is_connected:
+                return client
+            if pauses.over or self._closed:
+                raise StorageError(f"the connection is lost: {self._last_error or 'no server answers'}")
+            await asyncio.sleep(RETRY_SECONDS[0])
+        async with self._connecting:
+            if self._client is None or self._client.is_closed:
+                self._client = await self._new_client(pauses)
+            return self._client
+
+    async def _new_client(self, pauses: Pauses) -> Client:
+        address, client = self.address, Client()
+        self._last_error = ""
+        who: dict[str, Any] = {"user": address.user, "password": address.password, "token": address.token}
+        if address.credentials is not None:
+            who["user_credentials"] = address.credentials
+        if address.encrypted:
+            who["tls"] = ssl.create_default_context()
+        try:
+            async with asyncio.timeout(min(CONNECT_SECONDS * len(address.servers), pauses.left)):
+                await client.connect(
+                    servers=list(address.servers),
+                    name="calliope",
+                    no_echo=True,
+                    connect_timeout=CONNECT_SECONDS,  # type: ignore[arg-type] # seconds, and parts of them
+                    reconnect_time_wait=RECONNECT_SECONDS,  # type: ignore[arg-type]
+                    max_reconnect_attempts=1,
+                    error_cb=self._note_error,
+                    disconnected_cb=self._disconnected,
+                    reconnected_cb=self._reconnected,
+                    **who,
+                )
+            client.options["max_reconnect_attempts"] = -1  # once it was there, it is looked for for ever
+            self._check(client)
+            await client.subscribe(f"{self._inbox}.*", cb=self._answered, pending_bytes_limit=PARTS_BYTES_MAX)
+            for subject in self._heard:
+                await client.subscribe(subject, cb=self._was_heard)
+        except JournalFormatError:
+            await client.close()
+            raise
+        except Exception as error:
+            with suppress(Exception):
+                await client.close()
+            described = self._last_error or str(error) or type(error).__name__
+            raise StorageError(f"{address.shown} cannot be connected to; nothing was written: {described}") from error
+        await self._reconnected()
+        return client
+
+    def _check(self, client: Client) -> None:
+        version, shown = client.connected_server_version, self.address.shown
+        if (version.major, version.minor) < SERVER_VERSION_MIN:
+            raise JournalFormatError(
+                f"{shown} is a NATS server {version.major}.{version.minor};"
+                f" Calliope needs {SERVER_VERSION_MIN[0]}.{SERVER_VERSION_MIN[1]} or newer"
+            )
+        if client.max_payload < PAYLOAD_BYTES_MIN:
+            raise JournalFormatError(
+                f"{shown} takes messages of {client.max_payload} bytes (max_payload);"
+                f" Calliope needs {PAYLOAD_BYTES_MIN}"
+            )
+
+    async def _answered(self, message: Msg) -> None:
+        answer = self._answers.get(message.subject[len(self._inbox) + 1 :])
+        if answer is not None:
+            answer.add(message)
+
+    async def _was_heard(self, message: Msg) -> None:
+        self._heard[message.subject]()
+
+    async def _note_error(self, error: Exception) -> None:
+        self._last_error = str(error) or type(error).__name__
+        if "Permissions Violation for Publish" in self._last_error:
+            for answer in list(self._answers.values()):
+                if f'"{answer.subject}"'.lower() in self._last_error.lower():
+                    answer.fail(JournalFormatError(f"{self.address.shown} cannot be used as a journal: {error}"))
+
+    async def _disconnected(self) -> None:
+        self._lose_answers()
+
+    async def _reconnected(self) -> None:
+        self._last_error = ""
+        for heard in self._heard.values():
+            heard()
+
+    def _lose_answers(self) -> None:
+        for answer in list(self._answers.values()):
+            answer.fail(nats.errors.ConnectionClosedError())
+
+
+class Answer:
+    """What is waited for: one message, or several up to the last."""
+
+    __slots__ = ("_ends", "_future", "_messages", "_timer", "subject")
+
+    def __init__(self, ends: Callable[[Msg], bool] | None = None) -> None:
+        self._ends = ends
+        self._messages: list[Msg] = []
+        self.subject = ""
+
+    def begin(self, seconds: float, subject: str) -> None:
+        """Begin to wait for so long; what came before is forgotten."""
+        loop = asyncio.get_running_loop()
+        self.subject = subject
+        self._messages = []
+        self._future: asyncio.Future[list[Msg]] = loop.create_future()
+        self._timer = loop.call_later(seconds, self.fail, TimeoutError("no answer"))
+
+    def add(self, message: Msg) -> None:
+        """Take what came."""
+        if message.headers is not None and message.headers.get("Status") == "503":
+            self.fail(nats.errors.NoRespondersError())
+            return
+        self._messages.append(message)
+        if not self._future.done() and (self._ends is None or self._ends(message)):
+            self._future.set_result(self._messages)
+
+    def fail(self, error: Exception) -> None:
+        """Wait no more."""
+        if not self._future.done():
+            self._future.set_exception(error)
+
+    async def wait(self) -> list[Msg]:
+        """Return what came."""
+        return await self._future
+
+    def end(self) -> None:
+        """Forget what is still waited for."""
+        self._timer.cancel()
+        self._future.cancel()

@@ -1,0 +1,128 @@
+"""Publishing to JetStream: one message, or several all or nothing.
+
+Several go as an atomic batch (ADR-50): headers name the batch and number its messages, and the last one commits it. It
+is stored as a whole, with sequence numbers that follow one another, and acknowledged once. It costs the server a sync
+of its disk, so what fits into one message goes as one.
+"""
+
+import asyncio
+import secrets
+from collections import deque
+from collections.abc import Sequence
+
+import msgspec
+
+from calliope.errors import StorageError
+from calliope.stores.nats_connection import NatsConnection, Pauses, Published
+from calliope.stores.nats_errors import WRONG_LAST_SEQUENCE, ServerError, refusal
+
+BATCH_MESSAGES_MAX = 1_000
+"""How many messages a server takes all or nothing."""
+
+PUBLISHED_MAX = 2_000
+"""How many messages may be under way at once; a server refuses more than 10,000 by default."""
+
+PUBLISHED_BYTES_MAX = 32 * 1024 * 1024
+"""How many bytes may be under way at once, unless one request alone is larger; a server refuses more than 128 MiB."""
+
+
+class _Acknowledgement(msgspec.Struct):
+    seq: int = 0
+    error: ServerError | None = None
+
+
+_decode = msgspec.json.Decoder(_Acknowledgement).decode
+
+
+class Publisher:
+    """Publishes messages, with a bound on what is under way.
+
+    Args:
+        connection: who is asked.
+
+    Attributes:
+        connection: who is asked.
+    """
+
+    def __init__(self, connection: NatsConnection) -> None:
+        self.connection = connection
+        self._window = Window()
+
+    async def publish(
+        self, messages: Sequence[tuple[str, bytes]], expected: int | None, pauses: Pauses | None = None
+    ) -> int | None:
+        """Publish messages, all or nothing; return the sequence number of the last, or None if another one is there.
+
+        What is published again after it was stored is refused: then None is returned too, and the caller has to look.
+
+        Args:
+            messages: subject and payload of each; of one JetStream stream.
+            expected: the sequence number of the last message on the first one's subject (0: there is none), or None.
+            pauses: for how long it is tried.
+
+        Raises:
+            StorageFullError, StorageError: the server refuses; nothing was written.
+            NoAnswerError: nobody answered; the outcome is unknown if it was sent.
+        """
+        shown = self.connection.address.shown
+        if len(messages) > BATCH_MESSAGES_MAX:
+            raise StorageError(
+                f"{shown}: a request of {len(messages)} messages is too large, nothing was written:"
+                f" a server takes {BATCH_MESSAGES_MAX} all or nothing"
+            )
+        pauses = pauses or Pauses(self.connection.address.timeout_seconds)
+        size = sum([len(message) for _, message in messages])
+        await self._window.enter(len(messages), size)
+        try:
+            while True:
+                asked = _with_headers(messages, expected)
+                answer = _decode((await self.connection.ask(*asked, pauses=pauses)).data)
+                if answer.error is None:
+                    return answer.seq
+                if answer.error.err_code in WRONG_LAST_SEQUENCE:
+                    return None
+                if not answer.error.may_be_asked_again or pauses.over:
+                    raise refusal(answer.error, shown, doing="to write")
+                await pauses.pause()
+        finally:
+            self._window.leave(len(messages), size)
+
+
+def _with_headers(messages: Sequence[tuple[str, bytes]], expected: int | None) -> list[Published]:
+    first = {} if expected is None else {"Nats-Expected-Last-Subject-Sequence": str(expected)}
+    if len(messages) == 1:
+        ((subject, payload),) = messages
+        return [(subject, payload, first or None)]
+    batch, published = secrets.token_hex(11), list[Published]()
+    for number, (subject, payload) in enumerate(messages, 1):
+        headers = {"Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(number)}
+        if number == 1:
+            headers |= first
+        if number == len(messages):
+            headers["Nats-Batch-Commit"] = "1"
+        published.append((subject, payload, headers))
+    return published
+
+
+class Window:
+    """Bounds what is under way; who does not fit in waits, in order."""
+
+    def __init__(self) -> None:
+        self._count = self._bytes = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    async def enter(self, count: int, size: int) -> None:
+        """Wait until there is room for so many messages and bytes, or until nothing else is under way."""
+        while self._count and (self._count + count > PUBLISHED_MAX or self._bytes + size > PUBLISHED_BYTES_MAX):
+            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append(turn)
+            await turn
+        self._count += count
+        self._bytes += size
+
+    def leave(self, count: int, size: int) -> None:
+        """Make room."""
+        self._count -= count
+        self._bytes -= size
+        while self._waiting:
+            self._waiting.popleft().set_result(None)

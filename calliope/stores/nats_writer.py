@@ -1,0 +1,270 @@
+"""Writing to JetStream: each stream by itself, one message at a time, many streams at once.
+
+Requests for a stream that arrive while its message is under way are put into the next one together. Each message says
+which is the last one of its stream that its writer knows of, and the server refuses it if there is a later one; so
+writers in any number of processes number their events together, and nothing is written twice:
+
+1. A message was published and no acknowledgement came: a leader died, or a connection was lost. It is published again,
+   the same bytes with the same expectation. If the first one was stored, the second is refused.
+2. It is refused. The message that follows the expected one is read. If it bears the eight random bytes of ours, ours
+   was stored; if not, another process was faster: the requests are checked against what it wrote, and published anew.
+
+A request is refused for its expected version only when the stream's end was looked up, or written, after it arrived.
+"""
+
+import asyncio
+import secrets
+from dataclasses import dataclass
+from itertools import chain, islice
+
+from calliope.errors import CalliopeError
+from calliope.stores.nats_arrivals import Advance, Arrivals
+from calliope.stores.nats_claims import Claims, StaleEndError
+from calliope.stores.nats_connection import Pauses
+from calliope.stores.nats_crossing import Call, Crossing, NatsThread
+from calliope.stores.nats_errors import NoAnswerError, translated
+from calliope.stores.nats_log import NatsLog
+from calliope.stores.nats_message import Composition
+from calliope.stores.nats_publishing import Publisher
+from calliope.stores.nats_subjects import NatsSubjects
+from calliope.stores.placing import check_may_follow
+from calliope.stores.protocol import AppendRequest
+from calliope.stores.record import StoredRecord
+
+STREAMS_REMEMBERED_MAX = 65_536
+"""How many streams' ends are remembered; the oldest are forgotten first."""
+
+WRITING_BYTES = 8
+
+
+@dataclass(slots=True)
+class Pending:
+    """A request, and who waits for it."""
+
+    request: AppendRequest
+    call: Call
+
+
+@dataclass(slots=True)
+class End:
+    """The end of a stream.
+
+    Attributes:
+        sequence: the sequence number of its last message; 0: there is none.
+        version: the sequence number of its last event.
+    """
+
+    sequence: int
+    version: int
+
+
+class NatsWriter:
+    """Writes requests. Used in the store's thread.
+
+    Args:
+        thread: whose tasks write.
+        publisher: publishes messages.
+        crossing: has callers go on.
+        arrivals: takes what was stored.
+        log: the events.
+        subjects: their subjects.
+        claims: the event ids.
+    """
+
+    def __init__(
+        self,
+        thread: NatsThread,
+        publisher: Publisher,
+        crossing: Crossing[Advance],
+        arrivals: Arrivals,
+        log: NatsLog,
+        subjects: NatsSubjects,
+        claims: Claims,
+    ) -> None:
+        self.thread = thread
+        self.publisher = publisher
+        self.address = publisher.connection.address
+        self.crossing = crossing
+        self.arrivals = arrivals
+        self.log = log
+        self.subjects = subjects
+        self.claims = claims
+        self._lanes: dict[str, _StreamLane] = {}
+
+    def append(self, request: AppendRequest, call: Call) -> None:
+        """Begin to write a request; its caller goes on when it is written and published."""
+        lane = self._lanes.get(request.stream_id)
+        if lane is None:
+            if len(self._lanes) >= STREAMS_REMEMBERED_MAX:
+                self._forget_oldest()
+            lane = self._lanes[request.stream_id] = _StreamLane(self, request.stream_id)
+        lane.put(Pending(request, call))
+
+    def _forget_oldest(self) -> None:
+        oldest = list(islice(self._lanes.items(), STREAMS_REMEMBERED_MAX // 2))
+        for stream_id, lane in oldest:
+            if not lane.busy:
+                del self._lanes[stream_id]
+
+
+class _StreamLane:
+    """Writes the requests for one stream.
+
+    Attributes:
+        busy: whether something is under way.
+    """
+
+    __slots__ = ("_arrived", "_confirmed", "_end", "_stream_id", "_subject", "_writer", "busy")
+
+    def __init__(self, writer: NatsWriter, stream_id: str) -> None:
+        self._writer = writer
+        self._stream_id = stream_id
+        self._subject = writer.subjects.streams.of(stream_id)
+        self._arrived: list[Pending] = []
+        self._end: End | None = None
+        self._confirmed = False
+        self.busy = False
+
+    def put(self, pending: Pending) -> None:
+        """Take a request."""
+        self._arrived.append(pending)
+        if not self.busy:
+            self.busy = True
+            self._writer.thread.spawn(self._work())
+
+    async def _work(self) -> None:
+        try:
+            while self._arrived:
+                batch, self._arrived = self._arrived, []
+                await self._write(batch)
+        finally:
+            self.busy = False
+
+    async def _write(self, batch: list[Pending]) -> None:
+        left = batch
+        self._confirmed = False
+        pauses = Pauses(self._writer.address.timeout_seconds)
+        try:
+            while left:
+                left = await self._round(left, pauses)
+        except Exception as error:
+            self._end = None
+            shown = self._writer.address.shown
+            for pending in left:
+                self._fail(pending, translated(error, shown))
+
+    async def _round(self, left: list[Pending], pauses: Pauses) -> list[Pending]:
+        """Write as much as fits into one message; return what is left to be written."""
+        if self._end is None:
+            self._end = await self._looked_up()
+        composition, chosen, others = self._composed(left, self._end)
+        if not chosen:
+            if not self._confirmed:
+                self._end = None
+                return left
+            for pending in others:
+                await self._refuse(pending, self._end)
+            return []
+        try:
+            written_before = await self._claimed(chosen, self._end)
+        except StaleEndError:
+            self._end = None
+            return left
+        if written_before:
+            for pending, records in written_before:
+                self._finish(pending, records)
+            done = {id(pending) for pending, _ in written_before}
+            return [pending for pending in left if id(pending) not in done]
+        sequence = await self._published(composition, self._end, pauses)
+        if sequence is None:
+            self._end = None
+            return left
+        self._end, self._confirmed = End(sequence, composition.version), True
+        self._take(composition, chosen, sequence)
+        return others
+
+    def _composed(self, left: list[Pending], end: End) -> tuple[Composition, list[Pending], list[Pending]]:
+        """Put requests into a message; return also which they are, and which are not in it."""
+        composition = Composition(self._stream_id, end.version, secrets.token_bytes(WRITING_BYTES))
+        chosen: list[Pending] = []
+        others: list[Pending] = []
+        named: set[str | None] = set()
+        full = False
+        for pending in left:
+            request = pending.request
+            may_follow = request.kind == "plain" and request.expected_version in (None, composition.version)
+            if full or not may_follow or request.event_id in named:
+                others.append(pending)
+            elif not composition.add(request):
+                full = True
+                others.append(pending)
+            else:
+                chosen.append(pending)
+                named |= {request.event_id} - {None}
+        return composition, chosen, others
+
+    async def _claimed(self, chosen: list[Pending], end: End) -> list[tuple[Pending, list[StoredRecord]]]:
+        """Claim the event ids of requests; return which of them have been written before, with their records."""
+        named = [(pending, pending.request.event_id) for pending in chosen if pending.request.event_id is not None]
+        if not named:
+            return []
+        claim, stream_id = self._writer.claims.claim, self._stream_id
+        claims = [claim(stream_id, event_id, end.sequence) for _, event_id in named]
+        written_before: list[tuple[Pending, list[StoredRecord]]] = []
+        for (pending, _), found in zip(named, await asyncio.gather(*claims, return_exceptions=True), strict=True):
+            if isinstance(found, BaseException):
+                raise found
+            if found is not None:
+                written_before.append((pending, found))
+        return written_before
+
+    async def _published(self, composition: Composition, end: End, pauses: Pauses) -> int | None:
+        """Publish a message; return its sequence number, or None if another process was faster."""
+        writer, messages = self._writer, [(self._subject, message) for message in composition.messages()]
+        while True:
+            sequence = await writer.publisher.publish(messages, end.sequence, pauses)
+            if sequence is not None:
+                return sequence
+            raw = await writer.log.next(self._subject, end.sequence + 1)
+            if raw is not None:
+                own = raw.checked().body.writing == composition.writing
+                return raw.sequence + len(messages) - 1 if own else None
+            if pauses.over:
+                raise NoAnswerError("another message is under way", was_sent=True)
+            await pauses.pause()  # it, or another one, is on its way
+
+    async def _looked_up(self) -> End:
+        raw = await self._writer.log.last(self._subject)
+        self._confirmed = True
+        return End(0, 0) if raw is None else End(raw.sequence, raw.checked().body.last)
+
+    def _take(self, composition: Composition, chosen: list[Pending], sequence: int) -> None:
+        arrivals = self._writer.arrivals
+        stored = composition.stored(sequence)
+        for number, records in stored:
+            arrivals.stored(number, records)
+        following = chain.from_iterable([records for _, records in stored])
+        for pending in chosen:
+            pending.call.result = list(islice(following, len(pending.request.events)))
+            arrivals.finish_after(sequence, pending.call)
+
+    async def _refuse(self, pending: Pending, end: End) -> None:
+        request = pending.request
+        try:
+            if request.event_id is not None and request.kind == "plain":
+                records = await self._writer.claims.find(request.stream_id, request.event_id)
+                if records is not None:
+                    self._finish(pending, records)
+                    return
+            check_may_follow(request, "plain" if end.version else request.kind, end.version)
+            raise ValueError("what is written to a replicated stream must say who writes it; this store keeps none")
+        except (CalliopeError, NoAnswerError, ValueError) as error:
+            self._fail(pending, translated(error, self._writer.address.shown))
+
+    def _finish(self, pending: Pending, records: list[StoredRecord]) -> None:
+        pending.call.result = records
+        self._writer.crossing.finish(pending.call)
+
+    def _fail(self, pending: Pending, error: Exception) -> None:
+        pending.call.error = error
+        self._writer.crossing.finish(pending.call)

@@ -12,8 +12,8 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = ["calliope", "crdts", "replication"]
 MODULES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
 THIRD_PARTY = {
-    "aiohttp", "anyio", "apsw", "click", "cronsim", "hypothesis", "msgpack", "msgspec", "nats", "psycopg", "pytest", "rich",
-    "sqlalchemy", "trio", "typing_extensions", "zeroconf",
+    "aiohttp", "anyio", "apsw", "click", "cronsim", "hypothesis", "msgpack", "msgspec", "nats", "psycopg", "pytest",
+    "rich", "sqlalchemy", "trio", "typing_extensions", "zeroconf",
 }  # fmt: skip
 VAGUE = {"base", "common", "helper", "helpers", "impl", "misc", "shared", "types", "util", "utils"}
 

@@ -12,6 +12,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from examples.demo.remote_replica import RemoteReplica, ReplicaGoneError
+from examples.demo.stores import Journals
 
 REPLICA_IDS = ("berlin", "lisbon", "oslo")
 
@@ -26,19 +27,20 @@ class Cluster:
     """Three replicas.
 
     Args:
-        folder: where their journals are.
+        folder: where they may keep files.
+        journals: where their journals are.
         tasks: where their processes are listened to; cancelling it kills them.
 
     Attributes:
         discovers: whether they find one another by multicast; otherwise they are given addresses.
     """
 
-    def __init__(self, folder: Path, tasks: TaskGroup) -> None:
+    def __init__(self, folder: Path, journals: Journals, tasks: TaskGroup) -> None:
         self.discovers = True
         self._tasks = tasks
         self._news = anyio.Event()
         name = f"demo-{secrets.token_hex(4)}"
-        self._replicas = {one: RemoteReplica(one, folder, name, self._has_news) for one in REPLICA_IDS}
+        self._replicas = {one: RemoteReplica(one, folder, journals(one), name, self._has_news) for one in REPLICA_IDS}
 
     def __iter__(self) -> Iterator[RemoteReplica]:
         return iter(self._replicas.values())

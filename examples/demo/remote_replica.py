@@ -54,25 +54,26 @@ class RemoteReplica:
 
     Args:
         replica_id: who it is.
-        folder: where its journal is, and what it says on standard error.
+        folder: where it is kept what it says on standard error.
+        journal: the URL of its journal.
         cluster: the cluster's name.
         on_news: called when it says how it stands, and when it ends.
 
     Attributes:
         state: "up", "severed", "killed" or "down".
-        file: its journal.
+        journal: the URL of its journal.
         address: where it listens.
         status: how it stood last.
         conflicts: what it told of concurrent events.
     """
 
-    def __init__(self, replica_id: str, folder: Path, cluster: str, on_news: Callable[[], None]) -> None:
+    def __init__(self, replica_id: str, folder: Path, journal: str, cluster: str, on_news: Callable[[], None]) -> None:
         self.replica_id = replica_id
         self.state = "down"
         self.address = ""
         self.status: dict[str, Any] = {"connected": [], "entries": 0, "values": {}}
         self.conflicts: list[dict[str, Any]] = []
-        self.file = folder / f"{replica_id}.db"
+        self.journal = journal
         self._errors = folder / f"{replica_id}.err"
         self._cluster = cluster
         self._on_news = on_news
@@ -90,7 +91,7 @@ class RemoteReplica:
         """
         self._ready, self._over = _Call(), anyio.Event()
         self.status = {**self.status, "connected": []}
-        command = [sys.executable, "-m", "examples.demo.replica_process", str(self.file), self.replica_id]
+        command = [sys.executable, "-m", "examples.demo.replica_process", self.journal, self.replica_id]
         command += [self._cluster, "--listen", listen, *[f"--peer={peer}" for peer in peers]]
         with _appending(self._errors) as errors:
             self._process = await anyio.open_process(

@@ -1,6 +1,6 @@
 """A replica as a process: commands come in by standard input, a JSON object a line; answers go to standard output.
 
-    python -m examples.demo.replica_process FILE REPLICA_ID CLUSTER [--listen HOST:PORT] [--peer HOST:PORT]
+    python -m examples.demo.replica_process JOURNAL REPLICA_ID CLUSTER [--listen HOST:PORT] [--peer HOST:PORT]
 
 It lives no longer than the process that started it: when standard input ends, for whatever reason, it closes its node
 and is gone.
@@ -12,11 +12,11 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import anyio
 
 from calliope import CalliopeError, Journal
+from calliope.journal import path_of
 from examples.demo.ledger import Json
 from examples.demo.replica import Replica
 from examples.demo.severable_transport import SeverableTransport
@@ -34,12 +34,12 @@ async def serve(options: argparse.Namespace) -> None:
     commands = await _standard_input()
     transport = SeverableTransport(options.replica_id, cluster=options.cluster, listen=options.listen)
     node = Node(
-        Journal.open(options.file),
+        Journal.open(options.journal),
         transport,
         replica_id=options.replica_id,
         peers=options.peer,
         discovers=None if options.peer else options.cluster,
-        file=options.file,
+        file=path_of(options.journal),
     )
     async with node, anyio.create_task_group() as tasks:
         replica = Replica(node, transport, tasks, tell)
@@ -85,7 +85,7 @@ async def _standard_input() -> asyncio.StreamReader:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m examples.demo.replica_process")
-    parser.add_argument("file", type=Path)
+    parser.add_argument("journal")
     parser.add_argument("replica_id")
     parser.add_argument("cluster")
     parser.add_argument("--listen", default="127.0.0.1:0")

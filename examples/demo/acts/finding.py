@@ -7,7 +7,8 @@ from examples.demo.stage import Stage
 async def find_one_another(stage: Stage) -> None:
     """Start all; without multicast on the loopback interface they are given one another's addresses."""
     cluster, display = stage.cluster, stage.display
-    display.act("Three replicas start, each a process with a file of its own, and look for one another")
+    place = stage.store.place
+    display.act(f"Three replicas start, each a process with a {place} of its own, and look for one another")
     try:
         await cluster.discover()
     except (ReplicaGoneError, TimeoutError) as error:

@@ -33,6 +33,8 @@ POSTGRES_SCHEMES = ("postgresql://", "postgres://")
 
 NATS_SCHEME = "nats://"
 
+KNOWN_URLS = "a path, sqlite:///path, memory://, postgresql://host/database or nats://host/journal"
+
 
 class Journal:
     """Keeps event streams and snapshots. Open one with `Journal.open`, as an async context manager.
@@ -311,7 +313,7 @@ def _path_in(url: str) -> str:
     if not colon or (scheme and scheme not in _SCHEMES and not rest.startswith("//")):
         return url
     if scheme != "sqlite":
-        raise ValueError(f"{url!r} is no journal that is known here: give a path, sqlite:///path or memory://")
+        raise ValueError(f"{url!r} is no journal that is known here: give {KNOWN_URLS}")
     if not rest.startswith("///"):
         raise ValueError(f"{url!r} must have three slashes before a relative path, four before an absolute one")
     return rest.removeprefix("///")

@@ -60,9 +60,10 @@ async def found_place(source: EventStore, target: EventStore, selection: Selecti
     Raises:
         CopyRefusedError: it holds something else.
     """
-    place = await _noted(source, target, selection) or Place(source.journal_id)
-    if not place.events and await head_of(target) == 0 and await _has_snapshots(target):
+    noted = await _noted(source, target, selection)
+    if noted is None and await head_of(target) == 0 and await _has_snapshots(target):
         raise CopyRefusedError("the target holds snapshots but no events; nothing was written")
+    place = noted or Place(source.journal_id)
     content, content_there = content_of(source.journal_id), content_of(target.journal_id)
     both = SideBySide(Walk(source, selection, place.source), Walk(target, selection, place.target))
     while True:

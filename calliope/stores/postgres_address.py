@@ -8,6 +8,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.sql import SQL, Identifier, Literal
 
 from calliope.errors import JournalFormatError, StorageError
+from calliope.shown_url import without_password
 
 SCHEMA = "calliope"
 """The schema that holds a journal if the URL names none."""
@@ -69,7 +70,7 @@ class PostgresAddress:
         if not readers.isdecimal() or not 1 <= int(readers) <= READERS_MAX:
             raise ValueError(f"readers must be 1 to {READERS_MAX}, not {readers!r}")
         conninfo = urlunsplit(parts._replace(query=urlencode(parameters, quote_via=quote)))
-        shown = _without_password(url)
+        shown = without_password(url)
         try:
             conninfo_to_dict(conninfo)
         except psycopg.ProgrammingError as error:
@@ -125,11 +126,3 @@ class PostgresAddress:
         connection.execute(SQL("SET search_path TO {}").format(Identifier(self.schema)))
         for name, value in settings.items():
             connection.execute(SQL("SET {} TO {}").format(Identifier(name), Literal(value)))
-
-
-def _without_password(url: str) -> str:
-    """Return a URL that may be shown."""
-    parts = urlsplit(url)
-    user, at, host = parts.netloc.rpartition("@")
-    kept = [(name, value) for name, value in parse_qsl(parts.query) if name not in ("password", "sslpassword")]
-    return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}{at}{host}", query=urlencode(kept)))

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from calliope.errors import CalliopeError, JournalFormatError
+from replication.commands.copy import copy
 from replication.commands.export_log import export_log
 from replication.commands.import_log import import_log
 from replication.commands.node import run_node
@@ -69,5 +70,5 @@ def application() -> None:
     """Event streams in journals: bring them in, look at them, make sure that they are whole; and replicas of them."""
 
 
-for command in (import_log, export_log, show_events, show_streams, verify, run_node, show_status):
+for command in (import_log, export_log, copy, show_events, show_streams, verify, run_node, show_status):
     application.add_command(command)

@@ -1,6 +1,5 @@
 """How commands are told which journal, and how they open it."""
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -8,7 +7,7 @@ from typing import Any, TypeVar
 import click
 
 from calliope.errors import JournalFormatError
-from calliope.journal import Journal
+from calliope.journal import Journal, path_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -36,10 +35,12 @@ def existing(url: str) -> Journal:
     Raises:
         JournalFormatError: it is not there.
     """
-    if "://" not in url and not os.path.exists(url):
-        raise JournalFormatError(f"there is no journal {url}")
     with checked_arguments():
-        return Journal.open(url)
+        journal = Journal.open(url)
+        path = path_of(url)
+    if path is not None and not path.exists():
+        raise JournalFormatError(f"there is no journal {url}")
+    return journal
 
 
 @contextmanager

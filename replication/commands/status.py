@@ -39,8 +39,16 @@ KEYS_MAX = 1_000
     help="How many keys are shown.",
 )
 @click.option("--prefix", default="", metavar="PREFIX", help="Only keys that begin so.")
-@click.option("--json", "as_json", is_flag=True, help="Print all of it as one line of JSON.")
-def show_status(url: str, token_file: str | None, key_count: int, prefix: str, *, as_json: bool) -> None:
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "jsonl"]),
+    default="text",
+    show_default=True,
+    help="jsonl: all of it as one line of JSON.",
+)
+@click.option("--json", "form", flag_value="jsonl", hidden=True, help="What --format jsonl was once called.")
+def show_status(url: str, token_file: str | None, key_count: int, prefix: str, form: str) -> None:
     """Show the members of a node's cluster, how far each lags behind, and its keys.
 
     URL is where the node serves its HTTP API: http://host:port, host:port or host; by default http://127.0.0.1:7400.
@@ -50,7 +58,7 @@ def show_status(url: str, token_file: str | None, key_count: int, prefix: str, *
         checked = checked_url(url)
         headers = {} if token_file is None else {"Authorization": f"Bearer {_token_in(token_file)}"}
     status = anyio.run(_ask, checked, headers, key_count, prefix)
-    if as_json:
+    if form == "jsonl":
         click.echo(msgspec.json.encode(status))
     elif (console := Console()).is_terminal:
         _print_tables(console, status)

@@ -76,7 +76,7 @@ async def test_every_journal_in_memory_is_another(anyio_backend):
         (
             ":memory:",
             ValueError,
-            "':memory:' is no journal that is known here: give a path, sqlite:///path or memory://",
+            "is no journal that is known here: give a path, sqlite:///path, memory://, postgresql://.* or nats://",
         ),
         ("memory:", ValueError, "is no journal that is known here"),
         ("memory://a", ValueError, "is no journal that is known here"),

@@ -32,6 +32,7 @@ from replication.core.effects import (
     Effects,
     MemberChanged,
     Read,
+    ReadStaged,
     ReadStates,
     Refuse,
     Send,
@@ -43,6 +44,7 @@ from replication.log_following import LogFollower
 from replication.outbox import Outbox
 from replication.persisting import PersistLane
 from replication.replicator import Replicator
+from replication.staging import StagingArea
 from replication.transports.protocol import Connection
 
 logger = logging.getLogger("calliope.replication")
@@ -72,7 +74,8 @@ class Engine:
         self._store = store
         self._clock = clock
         self._log = LogFollower(store, self._persisted)
-        self._lane = PersistLane(core, store, clock, self._do_the_rest, self._log.follow_tail)
+        self._staging = StagingArea(store)
+        self._lane = PersistLane(core, store, self._staging, clock, self._do_the_rest, self._log.follow_tail)
         self.agreement = CoreAgreement(core, clock, self._lane.do, self._log.follow_tail)
         self._outboxes: dict[str, Outbox] = {}
         self._tasks: TaskGroup
@@ -117,6 +120,7 @@ class Engine:
         finally:
             if self._outboxes.get(peer) is outbox:
                 del self._outboxes[peer]
+                self._lane.forget(peer)
                 self._do(self._core.disconnected(self._clock(), peer))
             with anyio.CancelScope(shield=True):
                 await connection.aclose(outbox.reason)
@@ -182,13 +186,16 @@ class Engine:
 
     # Reading ---------------------------------------------------------------------------------------------------
 
-    def _read(self, read: Read | ReadStates) -> None:
+    def _read(self, read: Read | ReadStates | ReadStaged) -> None:
         if isinstance(read, Read):
             page = self._log.page(read)
             if page is not None:
                 self._do(self._core.loaded(self._clock(), read, page))
                 return
-        self._tasks.start_soon(self._read_from_store, read)
+        if isinstance(read, ReadStaged):
+            self._tasks.start_soon(self._read_part, read)
+        else:
+            self._tasks.start_soon(self._read_from_store, read)
 
     async def _read_from_store(self, read: Read | ReadStates) -> None:
         try:
@@ -198,12 +205,23 @@ class Engine:
                 self._do(self._core.loaded(self._clock(), read, page))
             else:
                 states, after_key, complete = await self._replicator.export_states(read.after_key, read.bytes_max)
-                self._do(self._core.states_loaded(self._clock(), read, states, after_key, complete=complete))
+                now, held = self._clock(), self._store.vector
+                self._do(self._core.states_loaded(now, read, states, after_key, held, complete=complete))
         except JournalClosedError:
             raise
         except CalliopeError as error:
             logger.error("%s cannot be served: %s", read.peer, error)
             self._refuse(Refuse(read.peer, f"cannot be served: {error}"))
+
+    async def _read_part(self, read: ReadStaged) -> None:
+        try:
+            part = await self._staging.part(read.number)
+        except JournalClosedError:
+            raise
+        except CalliopeError as error:
+            logger.error("a snapshot that was taken over cannot be read, and will be tried again: %s", error)
+            part = None
+        self._do(self._core.part_loaded(self._clock(), part))
 
     # Tasks -----------------------------------------------------------------------------------------------------
 

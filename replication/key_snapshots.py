@@ -68,7 +68,7 @@ class KeySnapshots:
             JournalError: they could not be stored; see its subclasses.
         """
         self._keys.renew()
-        theirs = {state.key: self._decoded(state) for state in states}
+        theirs = {state.key: _decoded(self._keys.log_id, state) for state in states}
         await self._keys.reach()
         async with self._checkpoints.lock:
             await self._keys.save([await self._joined(state) for state in theirs.values()])
@@ -98,13 +98,6 @@ class KeySnapshots:
             if is_last:
                 return ExportedStates(found, after_key, complete=True)
 
-    def _decoded(self, stored: StoredState) -> KeyState:
-        try:
-            checked_text("the key", stored.key, STREAM_ID_BYTES_MAX)
-        except (TypeError, ValueError) as error:
-            raise MalformedStateError(str(stored.key), str(error)) from error
-        return KeyState.load(stored.key, self._keys.log_id, stored)
-
     async def _joined(self, theirs: KeyState) -> StoredState:
         ours = await self._keys.look(theirs.key)
         if ours.is_empty:
@@ -112,3 +105,21 @@ class KeySnapshots:
         joined = KeyState.load(theirs.key, self._keys.log_id, ours.store())
         joined.merge(theirs)
         return joined.store()
+
+
+def check_states(states: Sequence[StoredState]) -> None:
+    """Check that states of another replica can be read.
+
+    Raises:
+        MalformedStateError: one of them is none.
+    """
+    for state in states:
+        _decoded("", state)
+
+
+def _decoded(log_id: str, stored: StoredState) -> KeyState:
+    try:
+        checked_text("the key", stored.key, STREAM_ID_BYTES_MAX)
+    except (TypeError, ValueError) as error:
+        raise MalformedStateError(str(stored.key), str(error)) from error
+    return KeyState.load(stored.key, log_id, stored)

@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 import anyio
 
 from calliope.errors import CalliopeError, ForkedLogError, JournalClosedError, LogGapError, MalformedEntryError
-from calliope.stores.replica_store import ReplicaStore
+from calliope.stores.entry_checks import checked_changes
+from calliope.stores.replica_store import ReplicaStore, StoredState
 from crdts import MalformedOperationError
 from replication.core.effects import (
     Append,
@@ -21,11 +22,15 @@ from replication.core.effects import (
     Receive,
     Refuse,
     Remember,
+    Stage,
+    Unstage,
     UseLog,
 )
 from replication.core.replica import ReplicaCore
 from replication.errors import MalformedStateError
+from replication.key_snapshots import check_states
 from replication.replicator import Replicator
+from replication.staging import StagingArea
 
 RETRY_SECONDS = 1.0
 """How long the worker waits after the store has failed."""
@@ -39,6 +44,7 @@ class PersistLane:
     Args:
         core: is told what is durable, or has failed.
         store: the journal's store.
+        staging: keeps what is there of a snapshot.
         clock: a monotonic clock, in seconds.
         do_the_rest: sends, reads, refuses and announces what effects say, once what they persist is durable.
         follow: tells the core what has become durable in the log.
@@ -48,17 +54,20 @@ class PersistLane:
         self,
         core: ReplicaCore,
         store: ReplicaStore,
+        staging: StagingArea,
         clock: Callable[[], float],
         do_the_rest: Callable[[Effects], None],
         follow: Callable[[], None],
     ) -> None:
         self._core = core
         self._store = store
+        self._staging = staging
         self._clock = clock
         self._do_the_rest = do_the_rest
         self._follow = follow
         self._replicator: Replicator
         self._work: deque[Effects] = deque()
+        self._underway: list[Effects] = []
         self._work_came = anyio.Event()
         self._sends_waiting = 0
 
@@ -71,6 +80,13 @@ class PersistLane:
             self._work_came.set()
         else:
             self._do_the_rest(effects)
+
+    def forget(self, peer: str) -> None:
+        """A connection is gone, and with it what waits to be sent over it: it does not belong to the next one."""
+        for effects in [*self._underway, *self._work]:
+            if effects.send:
+                effects.send[:] = [send for send in effects.send if send.peer != peer]
+                self._sends_waiting -= not effects.send
 
     async def start(self, replicator: Replicator) -> None:
         """Decide to which log the journal writes, which must be durable before anything else.
@@ -89,16 +105,17 @@ class PersistLane:
                 self._work_came = anyio.Event()
                 await self._work_came.wait()
             effects = self._work.popleft()
-            together = self._receives_together(effects)
-            if together:
-                await self._receive_together(together)
+            self._underway = self._receives_together(effects) or [effects]
+            if len(self._underway) > 1:
+                await self._receive_together(self._underway)
             else:
                 for persist in effects.persist:
                     await self._carry_out(persist)
-            for done in together or [effects]:
-                if done.send:
+            done, self._underway = self._underway, []
+            for effects in done:
+                if effects.send:
                     self._sends_waiting -= 1
-                self._do_the_rest(done)
+                self._do_the_rest(effects)
 
     def _receives_together(self, first: Effects) -> list[Effects]:
         """Return the effects, from the first on, that do nothing but receive: they are stored in one commit."""
@@ -129,12 +146,12 @@ class PersistLane:
             raise
         except (CalliopeError, MalformedOperationError) as error:
             self.do(self._core.failed(self._clock(), persist))
-            if isinstance(persist, (Receive, MergeStates)) and isinstance(error, _FAULTS_OF_PEERS):
+            if isinstance(persist, (Receive, Stage)) and isinstance(error, _FAULTS_OF_PEERS):
                 refusal = Refuse(persist.peer, f"sent what cannot be stored: {error}")
                 self._do_the_rest(Effects(refuse=[refusal]))
                 return
             logger.warning("%s was not stored: %s", type(persist).__name__, error)
-            if isinstance(persist, (Receive, MergeStates)):
+            if isinstance(persist, (Receive, Stage, MergeStates)):
                 await anyio.sleep(RETRY_SECONDS)
         else:
             if done is not None:
@@ -151,13 +168,33 @@ class PersistLane:
             await self._replicator.use_log(persist.log_id)
         elif isinstance(persist, Append):
             await self._store.append_operations(persist.changes)
+        elif isinstance(persist, Stage):
+            check_states(persist.chunk.states)
+            for entry in persist.chunk.entries:
+                if entry.kind == "events":
+                    checked_changes(entry)
+            await self._staging.stage(persist.number, persist.chunk)
+            return self._core.staged(self._clock(), persist)
+        elif isinstance(persist, Unstage):
+            await self._staging.clear()
         elif isinstance(persist, MergeStates):
-            await self._replicator.merge_states(persist.states)
+            await self._merge(persist.states)
             return self._core.merged(self._clock(), persist)
         elif isinstance(persist, Install):
             await self._replicator.install(persist.vector)
             return self._core.installed(self._clock(), persist)
         return None
+
+    async def _merge(self, states: Sequence[StoredState]) -> None:
+        """Merge all states; if one does not join with ours, all others."""
+        try:
+            await self._replicator.merge_states(states)
+        except MalformedStateError as error:
+            if len(states) > 1:
+                for state in states:
+                    await self._merge([state])
+            else:
+                logger.error("a state of a snapshot is left out: %s", error)
 
 
 def _only_receives(effects: Effects) -> bool:

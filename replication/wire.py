@@ -122,6 +122,7 @@ class _Digest(_Shape, tag="digest"):
     neighbours: Annotated[tuple[str, ...], Meta(max_length=NEIGHBOURS_MAX)] = ()
     beginning: _Number = 0
     asks: bool = False
+    staged: _Vector = {}
 
     def checked(self) -> Digest:
         return Digest(
@@ -132,6 +133,7 @@ class _Digest(_Shape, tag="digest"):
             tuple(checked_replica_id(neighbour) for neighbour in self.neighbours),
             self.beginning,
             self.asks,
+            _vector(self.staged),
         )
 
 
@@ -172,9 +174,11 @@ class _Cursor(_Shape):
 class _SnapshotRequest(_Shape, tag="snapshot?"):
     cursor: _Cursor
     cut: _Vector | None = None
+    have: _Vector = {}
 
     def checked(self) -> SnapshotRequest:
-        return SnapshotRequest(self.cursor.checked(), None if self.cut is None else _vector(self.cut))
+        cut = None if self.cut is None else _vector(self.cut)
+        return SnapshotRequest(self.cursor.checked(), cut, _vector(self.have))
 
 
 class _SnapshotChunk(_Shape, tag="snapshot"):
@@ -183,6 +187,7 @@ class _SnapshotChunk(_Shape, tag="snapshot"):
     states: Annotated[tuple[StoredState, ...], Meta(max_length=STATES_MAX)]
     entries: _LogEntries
     following: _Cursor | None
+    reach: _Vector = {}
 
     def checked(self) -> SnapshotChunk:
         for state in self.states:
@@ -194,6 +199,7 @@ class _SnapshotChunk(_Shape, tag="snapshot"):
             self.states,
             _checked_entries(self.entries),
             None if self.following is None else self.following.checked(),
+            _vector(self.reach),
         )
 
 

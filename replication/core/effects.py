@@ -12,7 +12,7 @@ from typing import Literal
 from calliope.stores.replica_store import StoredState
 from calliope.stores.versioned import LogEntry, Versioned
 from crdts import VersionVector
-from replication.core.messages import Message
+from replication.core.messages import Message, SnapshotChunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +40,23 @@ class Receive:
 
 
 @dataclass(frozen=True, slots=True)
-class MergeStates:
-    """Join a peer's states into ours, durably."""
+class Stage:
+    """Keep a part of a peer's snapshot, apart from keys and log, once it was found that it could be taken over."""
 
     peer: str
+    number: int
+    chunk: SnapshotChunk
+
+
+@dataclass(frozen=True, slots=True)
+class Unstage:
+    """Forget all parts of a snapshot."""
+
+
+@dataclass(frozen=True, slots=True)
+class MergeStates:
+    """Join states that were staged into ours, durably; one that does not join with ours is left out."""
+
     states: tuple[StoredState, ...]
 
 
@@ -62,7 +75,7 @@ class Remember:
     fact: bytes | None
 
 
-Persist = UseLog | Append | Receive | MergeStates | Install | Remember
+Persist = UseLog | Append | Receive | Stage | Unstage | MergeStates | Install | Remember
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +98,13 @@ class ReadStates:
     after_key: str
     bytes_max: int
     epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadStaged:
+    """Read a part of a snapshot, and hand it to `part_loaded`; None, if it cannot be read."""
+
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,13 +155,13 @@ class Effects:
     Attributes:
         persist: make durable, in this order, before what follows.
         send: send to peers.
-        read: read for peers; what is then sent comes after what is sent here.
+        read: read for peers, or what was staged; what is then sent comes after what is sent here.
         refuse: close connections.
         announce: tell those who wait here.
     """
 
     persist: list[Persist] = field(default_factory=list)
     send: list[Send] = field(default_factory=list)
-    read: list[Read | ReadStates] = field(default_factory=list)
+    read: list[Read | ReadStates | ReadStaged] = field(default_factory=list)
     refuse: list[Refuse] = field(default_factory=list)
     announce: list[Announcement] = field(default_factory=list)

@@ -18,6 +18,7 @@ from replication.core.messages import Acknowledgement, Digest, Fence, Heartbeat,
 from replication.core.neighbours import Neighbours
 from replication.core.own_log import OwnLog
 from replication.core.settings import Settings
+from replication.core.snapshot_target import SnapshotTarget
 
 
 class Gossip:
@@ -29,6 +30,7 @@ class Gossip:
         holdings: what this journal holds.
         members: the others.
         neighbours: the links.
+        snapshot: what is staged.
         settings: times and bounds.
         random: where chance comes from.
     """
@@ -40,6 +42,7 @@ class Gossip:
         holdings: Holdings,
         members: Members,
         neighbours: Neighbours,
+        snapshot: SnapshotTarget,
         settings: Settings,
         random: Random,
     ) -> None:
@@ -48,6 +51,7 @@ class Gossip:
         self._holdings = holdings
         self._members = members
         self._neighbours = neighbours
+        self._snapshot = snapshot
         self._settings = settings
         self._random = random
 
@@ -134,7 +138,7 @@ class Gossip:
         own = self._incarnation.speak(self._own_log.log_id, self._holdings.vector)
         fences = tuple([Fence(*item) for item in sorted(self._members.fences.items())])
         floor, neighbours = self._holdings.floor, self._neighbours.ids
-        digest = Digest(own, floor, tuple(rows), fences, neighbours, link.wanted, asks)
+        digest = Digest(own, floor, tuple(rows), fences, neighbours, link.wanted, asks, self._snapshot.reach)
         effects.send.append(Send(link.peer, digest))
 
     def _news(self, link: Link, now: float) -> list[Row]:
@@ -155,7 +159,8 @@ class Gossip:
         return [(member.replica_id, max(0.0, now - member.heard_at)) for member in far]
 
     def _rest(self) -> object:
-        return (self._holdings.floor, tuple(sorted(self._members.fences.items())), self._neighbours.ids)
+        fences = tuple(sorted(self._members.fences.items()))
+        return (self._holdings.floor, fences, self._neighbours.ids, self._snapshot.reach)
 
 
 def _is_far(member: Member, link: Link) -> bool:

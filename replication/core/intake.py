@@ -17,7 +17,7 @@ from replication.core.messages import Entries
 from replication.core.neighbours import Neighbours
 from replication.core.scrutiny import Scrutiny
 from replication.core.settings import Settings
-from replication.core.snapshot_target import SnapshotTarget
+from replication.core.takeover import Takeover
 
 
 class Intake:
@@ -29,7 +29,7 @@ class Intake:
         members: the others, and the fences of removed ones.
         neighbours: the links.
         gossip: tells peers what we hold.
-        snapshot: a snapshot that is being taken over.
+        takeover: a snapshot that is being made ours.
         settings: times and bounds.
     """
 
@@ -40,7 +40,7 @@ class Intake:
         members: Members,
         neighbours: Neighbours,
         gossip: Gossip,
-        snapshot: SnapshotTarget,
+        takeover: Takeover,
         settings: Settings,
     ) -> None:
         self._holdings = holdings
@@ -48,7 +48,7 @@ class Intake:
         self._members = members
         self._neighbours = neighbours
         self._gossip = gossip
-        self._snapshot = snapshot
+        self._takeover = takeover
         self._settings = settings
 
     def take(self, now: float, link: Link, message: Entries, effects: Effects) -> None:
@@ -100,7 +100,7 @@ class Intake:
             link.miss()
             link.stale = False
             self._gossip.tell(link, now, effects)
-        elif is_fenced or link.stale or self._snapshot.is_under_way:
+        elif is_fenced or link.stale or self._takeover.is_under_way:
             link.miss()
         else:
             following = self._holdings.promised(log_id) + 1

@@ -33,6 +33,7 @@ class Link:
         mark: a log position, and what we held there: when the peer holds that, too, the cursor moves there.
         reading: whether a page is being read for it.
         floor: what it holds only in states.
+        staged: how far the parts of a snapshot reach that it has.
         behind_floor: it lacks operations that we no longer have: a snapshot must come first.
         passed_over: entries were left to others who are nearer to it.
         eager: nothing is left to others any more.
@@ -44,7 +45,7 @@ class Link:
         ages_told: the member at which the next heartbeat goes on to tell ages.
         gossiped_at: when it was last told anything by gossip.
         told_all_at: since when nothing was told again that did not change.
-        told_rest: the floor, fences and neighbours that it was told.
+        told_rest: the floor, fences, neighbours and staged parts that it was told.
         stale: we did not take something that it sent.
         wanted: how often we did not: what belongs to an earlier beginning is not taken, either.
         beginning: how often it did not take something that we sent.
@@ -61,6 +62,7 @@ class Link:
     mark: tuple[int, VersionVector] = (0, NOTHING_SEEN)
     reading: bool = False
     floor: VersionVector = NOTHING_SEEN
+    staged: VersionVector = NOTHING_SEEN
     behind_floor: bool = False
     passed_over: bool = False
     eager: bool = False

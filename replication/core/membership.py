@@ -112,9 +112,9 @@ class Membership:
             effects.announce.append(MemberChanged(replica_id, "alive"))
 
     def told(self) -> list[VersionVector]:
-        """Return what those members hold who have told us so themselves, on connections that are there."""
+        """Return what those members hold, or may come to hold, who have told us so themselves on a connection."""
         links = [self._neighbours.get(member.replica_id) for member in self._members]
-        return [link.said for link in links if link is not None and link.ready]
+        return [link.said.merge(link.staged) for link in links if link is not None and link.ready]
 
     def reports(self, now: float) -> list[MemberReport]:
         """Return all others that are known, removed ones last."""

@@ -14,6 +14,7 @@ import msgspec
 from calliope.stores.replica_store import StoredState
 from calliope.stores.versioned import LogEntry
 from crdts import VersionVector
+from crdts.version_vector import NOTHING_SEEN
 
 
 class Row(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -57,6 +58,7 @@ class Digest(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
         beginning: how often something sent on this connection was not taken (a gap, a failed disk): if that is more
             than before, begin again at this vector.
         asks: an answer by a digest is wished for.
+        staged: how far the parts of a snapshot reach that the sender has, and will hold if it gets the rest.
     """
 
     own: Row
@@ -66,6 +68,7 @@ class Digest(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
     neighbours: tuple[str, ...] = ()
     beginning: int = 0
     asks: bool = False
+    staged: VersionVector = NOTHING_SEEN
 
 
 class Heartbeat(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="heartbeat"):
@@ -100,11 +103,11 @@ class Entries(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
 
 
 class Cursor(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """How far a snapshot has been taken over: first states in the order of their keys, then events in log order.
+    """How far a snapshot has been taken over: first states in the order of their keys, then entries in log order.
 
     Attributes:
         after_key: states up to this key are taken over; None: all are.
-        after_position: events up to this log position of the sender are taken over.
+        after_position: entries up to this log position of the sender are taken over.
     """
 
     after_key: str | None = ""
@@ -117,21 +120,24 @@ class SnapshotRequest(msgspec.Struct, frozen=True, array_like=True, forbid_unkno
     Attributes:
         cursor: where to go on.
         cut: what the states must contain; None at the beginning: what the receiver of this holds now.
+        have: which entries are not needed.
     """
 
     cursor: Cursor
     cut: VersionVector | None = None
+    have: VersionVector = NOTHING_SEEN
 
 
 class SnapshotChunk(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="snapshot"):
-    """States that contain all operations up to a cut, and perhaps later ones; or entries of events up to the cut.
+    """States that contain all operations up to a cut, and perhaps later ones; or entries that they do not contain.
 
     Attributes:
         cursor: what was asked for.
         cut: what the whole snapshot contains at least.
         states: in the order of their keys.
-        entries: of events, in log order; the operations between them are in the states.
-        following: where the next chunk begins; None: this was the last.
+        entries: in log order: events, and operations after the cut.
+        following: where the next chunk begins; None: there were no more entries.
+        reach: what the sender held when the states were read: they contain nothing beyond it.
     """
 
     cursor: Cursor
@@ -139,6 +145,7 @@ class SnapshotChunk(msgspec.Struct, frozen=True, array_like=True, forbid_unknown
     states: tuple[StoredState, ...]
     entries: tuple[LogEntry, ...]
     following: Cursor | None
+    reach: VersionVector = NOTHING_SEEN
 
 
 class Question(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="question"):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from calliope.stores.replica_store import LogPage
 from calliope.stores.versioned import LogEntry
 from crdts import VersionVector
-from replication.core.effects import Effects, Install, MergeStates, Persist, Read, Receive, Remember
+from replication.core.effects import Effects, Install, MergeStates, Persist, Read, Receive, Remember, Stage
 from replication.core.parts import Parts
 
 
@@ -43,8 +43,8 @@ class Outcomes:
         parts.holdings.waited(receive.entries)
         parts.gossip.greet(now, effects)
         link = parts.neighbours.get(receive.peer)
-        if receive.snapshot is not None and parts.target.is_storing:
-            parts.target.stored(now, effects)
+        if receive.snapshot is not None:
+            parts.takeover.done(effects)
         elif link is not None and link.told_vector != parts.holdings.vector:
             parts.gossip.acknowledge(link, effects)
 
@@ -58,15 +58,17 @@ class Outcomes:
             parts.membership.failed(persist)
             if persist.name == "bootstrap":
                 parts.target.forgot()
+        if isinstance(persist, Stage):
+            parts.target.give_up()
         is_of_snapshot = isinstance(persist, Receive) and persist.snapshot is not None
         if is_of_snapshot or isinstance(persist, (MergeStates, Install)):
-            parts.target.give_up()
+            parts.takeover.failed()
 
     def installed(self, now: float, install: Install, effects: Effects) -> None:
         """Everything up to the cut of a snapshot is held; what was sent before may be known now: all begin again."""
         parts = self._parts
-        parts.target.installed(effects)
-        parts.holdings.install(install.vector)
+        parts.target.installed(install.vector, effects)
+        parts.membership.raise_fences(list(install.vector), effects)
         for link in parts.neighbours:
             link.miss()
             link.stale = False
@@ -81,7 +83,7 @@ class Outcomes:
         if link is None or link.epoch != read.epoch:
             return
         if read.for_snapshot:
-            parts.source.send_events(link, read, page, effects)
+            parts.source.send_entries(link, read, page, effects)
             parts.anti_entropy.feed(link, effects)
         else:
             parts.anti_entropy.loaded(now, link, page, effects)

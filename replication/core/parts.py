@@ -19,6 +19,7 @@ from replication.core.settings import Settings
 from replication.core.snapshot_source import SnapshotSource
 from replication.core.snapshot_target import SnapshotTarget
 from replication.core.stability import Stability
+from replication.core.takeover import Takeover
 from replication.core.tally import Tally
 
 
@@ -58,11 +59,15 @@ class Parts:
         self.scrutiny = scrutiny = Scrutiny(log, holdings)
         self.tally = tally = Tally(me, holdings, members, start.expected)
         self.stability = Stability(holdings, members, tally)
-        self.gossip = Gossip(said, log, holdings, members, links, settings, start.random)
         self.membership = Membership(said, holdings, scrutiny, members, links, tally, settings)
         self.anti_entropy = AntiEntropy(me, holdings, members, links, settings)
         self.questions = Questions(me, holdings, scrutiny, members, links, self.anti_entropy, tally, settings)
         self.source = SnapshotSource(holdings, settings)
-        self.target = SnapshotTarget(facts.get("bootstrap"), holdings, scrutiny, links, settings)
-        self.intake = Intake(holdings, scrutiny, members, links, self.gossip, self.target, settings)
+        self.takeover = takeover = Takeover(holdings)
+        progress = facts.get("bootstrap")
+        self.target = target = SnapshotTarget(
+            progress, start.now, holdings, scrutiny, members, links, takeover, settings
+        )
+        self.gossip = Gossip(said, log, holdings, members, links, target, settings, start.random)
+        self.intake = Intake(holdings, scrutiny, members, links, self.gossip, takeover, settings)
         self.membership.recall(start.now, facts)

@@ -71,6 +71,7 @@ class Reception:
         link.hold(row.vector)
         link.meet(digest.neighbours)
         link.floor = digest.floor
+        link.staged = digest.staged
         link.compare(parts.holdings.floor)
         for fence in digest.fences:
             parts.membership.fence(fence, effects)

@@ -14,7 +14,7 @@ it has a module of its own, whose head tells how it works:
 * `membership`, `members`, `stability`: who belongs to the cluster, who is silent, what all of them hold.
 * `tally`, `quorum`, `questions`: waiting until so many replicas hold something, or for what they hold.
 * `rounds`: all that is done as time passes; `reception`, `outcomes`: what peers say, and what the disk has done.
-* `snapshot_source`, `snapshot_target`, `bootstrap`: states for whoever is behind what logs still contain.
+* `snapshot_source`, `snapshot_target`, `bootstrap`, `takeover`: states for whoever is behind what logs still contain.
 
 They share `holdings` (what is durable here), `members` (what is known of others) and `neighbours` (who is connected),
 and none of them reaches into another's state. Whoever carries the effects out tells what became of them, here.
@@ -30,9 +30,19 @@ from calliope.stores.replica_store import LogPage, StoredState
 from calliope.stores.versioned import LogEntry, Versioned
 from crdts import VersionVector
 from replication.core.agreement import Replicas
-from replication.core.effects import Append, Effects, Install, MergeStates, Persist, Read, ReadStates, Receive
+from replication.core.effects import (
+    Append,
+    Effects,
+    Install,
+    MergeStates,
+    Persist,
+    Read,
+    ReadStates,
+    Receive,
+    Stage,
+)
 from replication.core.membership import MemberReport as MemberReport
-from replication.core.messages import Message
+from replication.core.messages import Message, SnapshotChunk
 from replication.core.outcomes import Outcomes
 from replication.core.parts import Parts, Start
 from replication.core.quorum import required
@@ -200,9 +210,21 @@ class ReplicaCore:
         return Effects()
 
     def merged(self, now: float, merge: MergeStates) -> Effects:
-        """A chunk of states is durable here."""
+        """States of a snapshot are joined into ours, durably."""
+        effects = Effects()
+        self._parts.takeover.done(effects)
+        return effects
+
+    def staged(self, now: float, stage: Stage) -> Effects:
+        """A part of a snapshot is durable here, apart from everything else."""
         effects = Effects()
         self._parts.target.stored(now, effects)
+        return effects
+
+    def part_loaded(self, now: float, chunk: SnapshotChunk | None) -> Effects:
+        """A part of a snapshot was read; None: it could not be."""
+        effects = Effects()
+        self._parts.target.part_loaded(chunk, effects)
         return effects
 
     def installed(self, now: float, install: Install) -> Effects:
@@ -218,13 +240,20 @@ class ReplicaCore:
         return effects
 
     def states_loaded(
-        self, now: float, read: ReadStates, states: Sequence[StoredState], after_key: str, *, complete: bool
+        self,
+        now: float,
+        read: ReadStates,
+        states: Sequence[StoredState],
+        after_key: str,
+        held: VersionVector,
+        *,
+        complete: bool,
     ) -> Effects:
-        """States were read for a peer: send them."""
+        """States were read for a peer: send them; they contain nothing beyond what was held after that."""
         effects = Effects()
         link = self._parts.neighbours.get(read.peer)
         if link is not None and link.epoch == read.epoch:
-            self._parts.source.send_states(link, read, states, after_key, effects, complete=complete)
+            self._parts.source.send_states(link, read, states, after_key, held, effects, complete=complete)
         return effects
 
     def compacted(self, floor: VersionVector) -> None:

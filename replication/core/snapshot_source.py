@@ -34,15 +34,15 @@ class SnapshotSource:
     def asked(self, link: Link, request: SnapshotRequest, effects: Effects) -> None:
         """A peer asks for a chunk: have it read."""
         cut = request.cut if request.cut is not None else self._holdings.vector
-        if not link.ready or not self._holdings.is_whole or not self._holdings.vector.descends(cut):
-            return  # not yet: we do not know what it holds, or do not hold the cut ourselves; it asks again
+        if not link.ready or not self._can_go_on(cut):
+            return  # we do not know what it holds, or cannot go on with it: it asks again, or begins again
         self._cuts[link.peer] = cut
         link.fetching = True
         cursor, bytes_max = request.cursor, self._settings.batch_bytes
         if cursor.after_key is not None:
             effects.read.append(ReadStates(link.peer, cursor.after_key, bytes_max, link.epoch))
         else:
-            effects.read.append(Read(link.peer, link.said, cursor.after_position, bytes_max, link.epoch, True))
+            effects.read.append(Read(link.peer, request.have, cursor.after_position, bytes_max, link.epoch, True))
 
     def send_states(
         self,
@@ -50,26 +50,32 @@ class SnapshotSource:
         read: ReadStates,
         states: Sequence[StoredState],
         after_key: str,
+        held: VersionVector,
         effects: Effects,
         *,
         complete: bool,
     ) -> None:
-        """Send states that were read; when all are, events follow."""
-        cut = self._cuts.get(link.peer)
-        if cut is None:
-            return
+        """Send states that were read, and contain nothing beyond what is held now; when all are, entries follow."""
         link.fetching = False
+        cut = self._cuts.get(link.peer)
+        if cut is None or not self._can_go_on(cut):
+            return
         following = Cursor(None, 0) if complete else Cursor(after_key, 0)
         effects.send.append(
-            Send(link.peer, SnapshotChunk(Cursor(read.after_key, 0), cut, tuple(states), (), following))
+            Send(link.peer, SnapshotChunk(Cursor(read.after_key, 0), cut, tuple(states), (), following, held))
         )
 
-    def send_events(self, link: Link, read: Read, page: LogPage, effects: Effects) -> None:
-        """Send events up to the cut of a page that was read."""
-        cut = self._cuts.get(link.peer)
-        if cut is None:
-            return
+    def send_entries(self, link: Link, read: Read, page: LogPage, effects: Effects) -> None:
+        """Send what the states do not contain of a page that was read."""
         link.fetching = False
-        entries = tuple([e for e in page.entries if e.kind == "events" and e.number <= cut[e.log_id]])
+        cut = self._cuts.get(link.peer)
+        if cut is None or not self._can_go_on(cut):
+            return
+        entries = tuple([e for e in page.entries if e.kind == "events" or e.number > cut[e.log_id]])
         following = None if page.complete else Cursor(None, page.through)
         effects.send.append(Send(link.peer, SnapshotChunk(Cursor(None, read.after), cut, (), entries, following)))
+
+    def _can_go_on(self, cut: VersionVector) -> bool:
+        """Say whether we hold a cut, and our log has the operations after it."""
+        holdings = self._holdings
+        return holdings.is_whole and holdings.vector.descends(cut) and cut.descends(holdings.floor)

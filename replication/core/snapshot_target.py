@@ -1,181 +1,231 @@
-"""Taking over states chunk by chunk: asking, storing, going on, also after a crash or with another peer.
+"""Taking over states of a peer, for whoever is new, or was away for so long that logs were compacted meanwhile.
 
-`Bootstrap` tells in what order a snapshot comes, and why it may be cut off anywhere.
+`bootstrap` tells in what order a snapshot comes, and how it is staged; `takeover` makes it ours when all of it is here.
+
+Who is asked may never answer: it makes a snapshot its own, or is gone. So somebody else is asked after a while, who can
+go on with what is staged. If nobody can, what is staged is dropped, and all begins anew: whoever is connected can give
+a snapshot of its own, for a replica is whole but for the moment in which it makes one its own, alone.
 """
 
 from crdts import VersionVector
-from replication.core.bootstrap import Bootstrap, decode_progress
-from replication.core.effects import Effects, Install, MergeStates, Receive, Refuse, Remember, Send
+from crdts.version_vector import NOTHING_SEEN
+from replication.core.bootstrap import Bootstrap, Staged
+from replication.core.effects import Effects, Refuse, Remember, Send, Stage, Unstage
 from replication.core.holdings import Holdings
 from replication.core.link import Link
-from replication.core.messages import SnapshotChunk
+from replication.core.members import Members
+from replication.core.messages import Cursor, SnapshotChunk
 from replication.core.neighbours import Neighbours
 from replication.core.scrutiny import Scrutiny
 from replication.core.settings import Settings
+from replication.core.takeover import Takeover
 
 
 class SnapshotTarget:
-    """Asks a peer for its states when it no longer has the operations that are missing here.
+    """Asks for chunks, stages them, and hands over what is complete.
 
     Args:
-        progress: what was remembered of a snapshot that was cut off, or None.
+        progress: what was remembered of a snapshot, or None.
+        now: the time.
         holdings: what this journal holds.
         scrutiny: what is wrong with an entry, or a claim.
+        members: who was removed, and what of theirs is taken.
         neighbours: the links.
+        takeover: makes a complete snapshot ours.
         settings: times and bounds.
     """
 
     def __init__(
-        self, progress: bytes | None, holdings: Holdings, scrutiny: Scrutiny, neighbours: Neighbours, settings: Settings
+        self,
+        progress: bytes | None,
+        now: float,
+        holdings: Holdings,
+        scrutiny: Scrutiny,
+        members: Members,
+        neighbours: Neighbours,
+        takeover: Takeover,
+        settings: Settings,
     ) -> None:
-        self._progress = progress
         self._holdings = holdings
         self._scrutiny = scrutiny
+        self._members = members
         self._neighbours = neighbours
+        self._takeover = takeover
         self._settings = settings
+        self._staged = None if progress is None else Staged.remembered(progress)
         self._bootstrap: Bootstrap | None = None
+        self._asked_last = ""
+        self._came_at = now
         self._is_forgotten = False
-        holdings.is_whole = progress is None
+        self._is_littered = True  # an earlier run may have left parts behind
+        if self._staged is not None and self._staged.is_complete:
+            takeover.begin(self._staged)
 
     @property
-    def is_under_way(self) -> bool:
-        """Whether a snapshot is being taken over."""
-        return self._bootstrap is not None
-
-    @property
-    def is_storing(self) -> bool:
-        """Whether a chunk is on its way to the disk."""
-        return self._bootstrap is not None and self._bootstrap.storing
+    def reach(self) -> VersionVector:
+        """How far what is staged reaches."""
+        return NOTHING_SEEN if self._staged is None else self._staged.reach
 
     def want(self, now: float, link: Link, effects: Effects) -> None:
         """Ask a peer for its states, if it no longer has the operations that are missing here."""
-        if self._bootstrap is None and not self._holdings.vector.descends(link.floor):
-            self._bootstrap = Bootstrap.resumed(link.peer, link.said, self._progress, now)
-            effects.send.append(Send(link.peer, self._bootstrap.request()))
+        if self._bootstrap is None and not self._takeover.is_under_way and self._can_give(link):
+            self._ask(now, link, effects)
 
     def tick(self, now: float, effects: Effects) -> None:
-        """Begin where it is needed, and ask again for what was not answered."""
+        """Begin where it is needed, and ask somebody else for what was not answered."""
         if self._is_forgotten:
             self._is_forgotten = False
-            effects.persist.append(Remember("bootstrap", self._progress))
-        for link in self._neighbours:
-            self.want(now, link, effects)
-        bootstrap = self._bootstrap
-        if bootstrap is None:
-            self._forget_progress(effects)
-        elif not bootstrap.storing and now - bootstrap.asked_at > self._settings.resend_after_seconds:
-            self._ask_another(now, bootstrap, effects)
+            effects.persist.append(self._remember())
+        elif self._is_littered and self._staged is None:
+            self._is_littered = False
+            effects.persist.append(Unstage())
+        if self._takeover.is_under_way:
+            self._takeover.go_on(effects)
+            return
+        bootstrap, patience = self._bootstrap, self._settings.resend_after_seconds
+        if bootstrap is not None and bootstrap.storing is None and now - bootstrap.asked_at > patience:
+            self._bootstrap = None
+        if self._bootstrap is None:
+            self._begin(now, effects, asked=bootstrap.asked if bootstrap is not None else set())
 
     def take(self, now: float, link: Link, chunk: SnapshotChunk, effects: Effects) -> None:
-        """A chunk has arrived: remember how far it goes on, then have it stored."""
+        """A chunk has arrived: have it staged."""
         bootstrap = self._bootstrap
-        if bootstrap is None or not _is_awaited(bootstrap, link, chunk) or not self._is_good(link, chunk, effects):
+        if bootstrap is None or not self._is_awaited(bootstrap, link, chunk):
             return
+        if not self._is_good(link, chunk, effects):
+            return
+        lacking = tuple([e for e in chunk.entries if e.number > self._has(e.log_id)])
+        chunk = SnapshotChunk(chunk.cursor, chunk.cut, chunk.states, lacking, chunk.following, chunk.reach)
+        staged = self._staged or Staged(chunk.cut, chunk.cut)
         bootstrap.peer = link.peer
-        bootstrap.cut = chunk.cut
+        bootstrap.storing = staged.with_chunk(chunk, self._holdings.vector)
         bootstrap.following = chunk.following
-        bootstrap.storing = True
-        self._holdings.is_whole = False
-        self._progress = bootstrap.progress(bootstrap.cursor, chunk.cut)
-        effects.persist.append(Remember("bootstrap", self._progress))
-        if chunk.states:
-            effects.persist.append(MergeStates(link.peer, chunk.states))
-        if chunk.entries:
-            self._holdings.waiting_bytes += sum([len(entry.body) for entry in chunk.entries])
-            effects.persist.append(Receive(link.peer, chunk.entries, chunk.cut))
-        if not chunk.states and not chunk.entries:
+        self._staged = staged
+        if bootstrap.storing.part_count > staged.part_count:
+            effects.persist += [self._remember(), Stage(link.peer, bootstrap.storing.part_count, chunk)]
+        else:
             self.stored(now, effects)
 
     def stored(self, now: float, effects: Effects) -> None:
-        """The chunk is durable: ask for the next one; after the last, everything up to the cut is held."""
+        """The chunk is staged: ask for the next one; after the last, it is made ours."""
         bootstrap = self._bootstrap
-        if bootstrap is None or not bootstrap.storing:
+        if bootstrap is None or bootstrap.storing is None:
             return
-        bootstrap.storing = False
-        if bootstrap.following is None:
-            if bootstrap.cut is not None:
-                effects.persist.append(Install(bootstrap.cut))
-                bootstrap.storing = True
-            return
-        bootstrap.cursor = bootstrap.following
-        self._ask(now, bootstrap, effects)
+        self._staged, bootstrap.storing = bootstrap.storing, None
+        self._came_at = now
+        if self._staged.is_complete:
+            self._bootstrap = None
+            effects.persist.append(self._remember())
+            self._takeover.begin(self._staged)
+            self._takeover.go_on(effects)
+        elif bootstrap.following is None or not bootstrap.peer:
+            self._bootstrap = None  # the rest is asked for in the next round
+        else:
+            bootstrap.cursor = bootstrap.following
+            bootstrap.asked_at = now
+            bootstrap.asked = {bootstrap.peer}
+            effects.send.append(Send(bootstrap.peer, bootstrap.request(self._staged, self._holdings.vector)))
 
-    def installed(self, effects: Effects) -> None:
-        """Everything up to the cut is held durably."""
-        self._bootstrap = None
-        self._progress = None
-        effects.persist.append(Remember("bootstrap", None))
+    def part_loaded(self, chunk: SnapshotChunk | None, effects: Effects) -> None:
+        """A part was read: it is made ours, if it is remembered that this was decided."""
+        self._takeover.loaded(None if self._is_forgotten else chunk, effects)
+
+    def installed(self, vector: VersionVector, effects: Effects) -> None:
+        """All of it is ours, durably."""
+        self._takeover.installed(vector)
+        self._drop(effects)
 
     def forgot(self) -> None:
         """How far it has come could not be remembered: it is tried again."""
         self._is_forgotten = True
 
     def give_up(self) -> None:
-        """Something of it could not be stored: begin again where it was cut off."""
+        """A chunk could not be staged: it is asked for again."""
         self._bootstrap = None
 
     def disconnected(self, peer: str) -> None:
-        """A connection is gone: go on with another peer, unless a chunk is on its way to the disk."""
-        if self._bootstrap is not None and self._bootstrap.peer == peer and not self._bootstrap.storing:
-            self._bootstrap = None
+        """A connection is gone: go on with another peer; but what is on its way to the disk is staged."""
+        bootstrap = self._bootstrap
+        if bootstrap is not None and bootstrap.peer == peer:
+            bootstrap.peer = ""
+            if bootstrap.storing is None:
+                self._bootstrap = None
 
-    def _ask(self, now: float, bootstrap: Bootstrap, effects: Effects) -> None:
-        if bootstrap.peer not in self._neighbours:
-            self._bootstrap = None
-            return
-        bootstrap.asked_at = now
-        effects.send.append(Send(bootstrap.peer, bootstrap.request()))
+    def _begin(self, now: float, effects: Effects, asked: set[str]) -> None:
+        """Ask whoever can give what is needed, another one than the last time; drop what nobody can go on with."""
+        wanted = [link for link in self._neighbours if link.ready and self._is_behind(link)]
+        able = [link for link in wanted if self._can_give(link)]
+        is_idle = now - self._came_at > self._settings.resend_after_seconds
+        if self._is_useless() or (is_idle and wanted and not able):
+            self._drop(effects)
+            able, asked = wanted, set()
+        following = [link for link in able if link.peer > self._asked_last] or able
+        link = min(following, key=lambda link: link.peer, default=None)
+        if link is not None:
+            self._ask(now, link, effects, asked)
 
-    def _ask_another(self, now: float, bootstrap: Bootstrap, effects: Effects) -> None:
-        """Ask again for what was not answered, whoever comes next: a peer that is not whole itself never answers."""
-        if bootstrap.cursor.after_position == 0:  # else only this peer knows what the position means
-            able = [link for link in self._neighbours if link.ready and self._is_able(link, bootstrap)]
-            later = [link for link in able if link.peer > bootstrap.peer]
-            following = min(later or able, key=lambda link: link.peer, default=None)
-            if following is not None:
-                bootstrap = self._bootstrap = self._handed_over(now, bootstrap, following)
-        self._ask(now, bootstrap, effects)
+    def _ask(self, now: float, link: Link, effects: Effects, asked: set[str] | None = None) -> None:
+        if self._staged is None:
+            self._came_at = now
+        cursor = Cursor() if self._staged is None else Cursor(self._staged.after_key, 0)
+        self._asked_last = link.peer
+        self._bootstrap = Bootstrap(link.peer, cursor, now, {link.peer, *(asked or ())})
+        effects.send.append(Send(link.peer, self._bootstrap.request(self._staged, self._holdings.vector)))
 
-    def _is_able(self, link: Link, bootstrap: Bootstrap) -> bool:
-        """Say whether a peer could go on with a snapshot, or, if nothing of it is here yet, begin one."""
-        if bootstrap.cut is None:
-            return not self._holdings.vector.descends(link.floor)
-        return link.said.descends(bootstrap.cut)
+    def _is_behind(self, link: Link) -> bool:
+        return not self._holdings.vector.descends(link.floor)
 
-    def _handed_over(self, now: float, bootstrap: Bootstrap, link: Link) -> Bootstrap:
-        """Return a snapshot as a peer can go on with it; who was asked before may still answer."""
-        following = Bootstrap.resumed(link.peer, link.said, self._progress, now)
-        if bootstrap.cut is not None:
-            following.cursor, following.cut = bootstrap.cursor, bootstrap.cut
-        following.asked |= bootstrap.asked
-        return following
+    def _can_give(self, link: Link) -> bool:
+        """Say whether a peer can go on with what is staged, or, if nothing is, begin."""
+        staged = self._staged
+        if not self._is_behind(link):
+            return False
+        return staged is None or (link.said.descends(staged.reach) and staged.cut.descends(link.floor))
+
+    def _is_useless(self) -> bool:
+        """Say whether what is staged came in another way, or is nothing that others will ever take."""
+        staged = self._staged
+        return staged is not None and (self._holdings.vector.descends(staged.cut) or self._is_fenced(staged.reach))
+
+    def _is_fenced(self, reach: VersionVector) -> bool:
+        """Say whether something is of a removed replica, and no survivor is known to hold it."""
+        return any(self._members.is_fenced(log_id, number) for log_id, number in reach.items())
+
+    def _drop(self, effects: Effects) -> None:
+        """Forget what is staged; its parts are deleted when it is durable that nobody needs them."""
+        self._staged = None
+        self._is_littered = True
+        effects.persist.append(self._remember())
+
+    def _remember(self) -> Remember:
+        return Remember("bootstrap", None if self._staged is None else self._staged.encoded())
+
+    def _has(self, log_id: str) -> int:
+        """Return up to which number entries of a log are held or staged."""
+        return max(self._holdings.vector[log_id], 0 if self._staged is None else self._staged.entries[log_id])
+
+    def _is_awaited(self, bootstrap: Bootstrap, link: Link, chunk: SnapshotChunk) -> bool:
+        """Say whether a chunk answers the last request, and not an earlier one."""
+        if bootstrap.storing is not None or chunk.cursor != bootstrap.cursor:
+            return False
+        if link.peer not in (bootstrap.asked if chunk.cursor.after_position == 0 else (bootstrap.peer,)):
+            return False
+        return self._staged is None or chunk.cut == self._staged.cut
 
     def _is_good(self, link: Link, chunk: SnapshotChunk, effects: Effects) -> bool:
-        """Say whether nothing is wrong with a chunk; refuse its sender otherwise."""
-        if not self._scrutiny.believes(link, chunk.cut, effects):
+        """Say whether a chunk may be staged; refuse its sender if that is its fault."""
+        if not self._scrutiny.believes(link, chunk.cut.merge(chunk.reach), effects):
             return False
+        has: dict[str, int] = {}
         for entry in chunk.entries:
+            log_id, number, cut = entry.log_id, entry.number, chunk.cut[entry.log_id]
+            before = has.get(log_id, self._has(log_id))
             problem = self._scrutiny.problem(entry)
-            if problem or entry.number > chunk.cut[entry.log_id] or entry.kind != "events":
-                problem = problem or f"sent {entry.log_id}:{entry.number} outside of its snapshot"
+            if number - 1 > max(before, cut) or (entry.kind != "events" and number <= cut):
+                problem = problem or f"sent {log_id}:{number} outside of its snapshot"
+            if problem:
                 effects.refuse.append(Refuse(link.peer, problem))
                 return False
-        return True
-
-    def _forget_progress(self, effects: Effects) -> None:
-        """Forget a snapshot that was not taken over to its end, once its cut has come in another way."""
-        if self._progress is None:
-            return
-        if self._holdings.vector.descends(VersionVector(decode_progress(self._progress).cut)):
-            self._progress = None
-            self._holdings.is_whole = True
-            effects.persist.append(Remember("bootstrap", None))
-
-
-def _is_awaited(bootstrap: Bootstrap, link: Link, chunk: SnapshotChunk) -> bool:
-    """Say whether a chunk answers the last request, and not an earlier one."""
-    if bootstrap.storing or chunk.cursor != bootstrap.cursor:
-        return False
-    if link.peer not in (bootstrap.asked if chunk.cursor.after_position == 0 else (bootstrap.peer,)):
-        return False
-    return bootstrap.cut is None or chunk.cut == bootstrap.cut
+            has[log_id] = max(number, before)
+        return not self._is_fenced(chunk.reach) and not self._is_fenced(VersionVector.wrap(has))

@@ -26,13 +26,15 @@ Or a seed decides what goes wrong, and how often; then everything heals, and all
 >>> report == Schedule(7).run()
 True
 
+`Schedule(7, draw_plan=draw_newcomers)` has logs forgotten early, and snapshots cut off all the time.
+
 A failure is a `SimulationError` that names its seed; `python -m replication.testing SEED` shows the whole run again.
 To see a fault caught, give another protocol or disk: `Schedule(7, core_type=…, disk_type=…)`.
 """
 
 from replication.testing.disk import Disk
 from replication.testing.network import NetworkFaults
-from replication.testing.plan import Plan, draw
+from replication.testing.plan import Plan, draw, draw_newcomers
 from replication.testing.promises import SimulationError
 from replication.testing.scenario import Scenario
 from replication.testing.schedule import Report, Schedule
@@ -52,4 +54,5 @@ __all__ = [
     "Simulation",
     "SimulationError",
     "draw",
+    "draw_newcomers",
 ]

@@ -156,10 +156,11 @@ class Checks:
         name = entry.log_id, entry.number
         if is_own:
             others = [other for other in self._replicas.values() if other is not replica]
-            holders = [other.replica_id for other in others if other.disk.vector[entry.log_id] >= entry.number]
-            if holders:
+            holders = {other.replica_id for other in others if other.disk.vector[entry.log_id] >= entry.number}
+            if holders and not holders <= _removed_by(replica):
+                held_by = sorted(holders)
                 self.fail(
-                    "numbers", f"{replica.replica_id} writes {entry.log_id}:{entry.number} again, which {holders} hold"
+                    "numbers", f"{replica.replica_id} writes {entry.log_id}:{entry.number} again, which {held_by} hold"
                 )
             self._written.pop(name, None)
             self._written[name] = Written(entry, VersionVector(held))
@@ -291,3 +292,9 @@ class Checks:
 
     def _note(self, what: str, whom: str) -> None:
         self._trace.note(what, whom)
+
+
+def _removed_by(replica: Checked) -> set[str]:
+    """Return whom a replica knows to be removed: what they alone hold does not come back."""
+    members = [] if replica.core is None else replica.core.members(0.0)
+    return {member.replica_id for member in members if member.state == "removed"}

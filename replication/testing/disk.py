@@ -17,7 +17,19 @@ from calliope.stores.memory_log import MemoryLog
 from calliope.stores.replica_store import LogPage
 from calliope.stores.versioned import EntryKind, LogEntry, Versioned, log_entry
 from crdts import VersionVector
-from replication.core.effects import Append, Install, MergeStates, Persist, Read, Receive, Remember, UseLog
+from replication.core.effects import (
+    Append,
+    Install,
+    MergeStates,
+    Persist,
+    Read,
+    Receive,
+    Remember,
+    Stage,
+    Unstage,
+    UseLog,
+)
+from replication.core.messages import SnapshotChunk
 from replication.testing.values import AppliedOperations, Values
 
 Entries = list[tuple[int, LogEntry]]
@@ -51,6 +63,7 @@ class Disk:
         values: the states of all keys.
         events: how often which entry of events is held.
         facts: what is remembered.
+        parts: what is staged.
         is_full: whether nothing more can be written.
     """
 
@@ -159,6 +172,7 @@ class Disk:
         self.values = self._make_values()
         self.events: Counter[tuple[str, int]] = Counter()
         self.facts: dict[str, bytes] = {}
+        self.parts: dict[int, SnapshotChunk] = {}
 
     def _carry_out(self, commit: Commit) -> Entries:
         if isinstance(commit, Append):
@@ -169,6 +183,10 @@ class Disk:
             return self._add(self._log.new_among(commit.entries, commit.snapshot or VersionVector()))
         if isinstance(commit, MergeStates):
             self.values.merge(commit.states)
+        elif isinstance(commit, Stage):
+            self.parts[commit.number] = commit.chunk
+        elif isinstance(commit, Unstage):
+            self.parts.clear()
         elif isinstance(commit, Install):
             self._log.install(commit.vector)
         elif isinstance(commit, Remember):

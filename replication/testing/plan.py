@@ -1,6 +1,6 @@
 """What a seed draws: how many replicas, how fast everything is, and how often what goes wrong."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from replication.core.settings import Settings
@@ -88,4 +88,28 @@ def draw(seed: int) -> Plan:
         weights=weights,
         is_cautious=is_cautious,
         has_crdts=random.random() < 0.25,
+    )
+
+
+def draw_newcomers(seed: int) -> Plan:
+    """Return a plan under which snapshots are taken over all the time, and their sources fail in the middle.
+
+    Logs are forgotten early, disks go back, replicas join late and are removed; messages are small, so that a snapshot
+    takes many of them. What is rare in `draw` happens in every run. Nobody is cautious, so stability is not promised.
+    """
+    plan, random = draw(seed), Random(f"newcomers {seed}")
+    weights = plan.weights | {"write": 15.0, "events": random.choice([0.0, 4.0]), "compact": 8.0}
+    weights |= {"join": 2.0, "mark": 2.0, "restore": random.choice([1.0, 2.0]), "remove": random.choice([0.0, 0.7])}
+    weights |= {"crash": random.choice([0.5, 1.5]), "cut": random.choice([0.0, 1.0]), "fill": random.choice([0.0, 0.5])}
+    interval = plan.settings.gossip_interval_seconds
+    names = NAMES[: random.choice([4, 5, 6, 7])]
+    return replace(
+        plan,
+        names=names,
+        late=random.choice([0, 1, 2]),
+        settings=replace(plan.settings, batch_bytes=random.choice([1, 200, 1000]), window_bytes=1024 * 1024),
+        faults=replace(plan.faults, delay_seconds=(0.001, interval * random.choice([0.02, 0.1]))),
+        seconds=interval * random.choice([20, 40]),
+        weights=weights,
+        is_cautious=False,
     )

@@ -7,7 +7,7 @@ from random import Random
 from replication.core.replica import ReplicaCore
 from replication.testing.disk import Disk
 from replication.testing.network import NetworkFaults, topology
-from replication.testing.plan import draw
+from replication.testing.plan import Plan, draw
 from replication.testing.simulation import Simulation
 from replication.testing.troubles import Troubles, knows
 from replication.testing.values import AppliedOperations, CrdtValues, Values
@@ -48,6 +48,7 @@ class Schedule:
 
     Args:
         seed: decides everything.
+        draw_plan: how it decides how often what goes wrong.
         core_type: the protocol; another one to see it fail.
         disk_type: the disk; another one to see it fail.
         is_detailed: whether the trace takes in the bytes of all messages.
@@ -58,18 +59,19 @@ class Schedule:
         self,
         seed: int,
         *,
+        draw_plan: Callable[[int], Plan] = draw,
         core_type: Callable[..., ReplicaCore] = ReplicaCore,
         disk_type: Callable[[Callable[[], Values]], Disk] = Disk,
         is_detailed: bool = False,
         show: Callable[[str], object] | None = None,
     ) -> None:
         self.seed = seed
-        self.plan = plan = draw(seed)
+        self.plan = plan = draw_plan(seed)
         random = Random(f"schedule {seed}")
         self.simulation = Simulation(
             seed,
             topology(plan.shape, plan.names, random),
-            title=f"schedule {seed}",
+            title=f"schedule {seed}" if draw_plan is draw else f"schedule {seed} by {draw_plan.__name__}",
             settings=plan.settings,
             faults=plan.faults,
             commit_seconds=plan.commit_seconds,

@@ -22,9 +22,11 @@ from replication.core.effects import (
     MergeStates,
     Persist,
     Read,
+    ReadStaged,
     ReadStates,
     Receive,
     Stable,
+    Stage,
 )
 from replication.core.messages import Message
 from replication.core.replica import ReplicaCore
@@ -202,7 +204,11 @@ class SimulatedReplica:
         self.do(self.running.connected(self.now, peer))
 
     def disconnected(self, peer: str) -> None:
-        """A connection is gone."""
+        """A connection is gone, and with it what waits to be sent over it."""
+        for effects in self._work:
+            if effects.send:
+                effects.send[:] = [send for send in effects.send if send.peer != peer]
+                self._sends_waiting -= not effects.send
         self.do(self.running.disconnected(self.now, peer))
 
     def received(self, peer: str, message: Message) -> None:
@@ -274,6 +280,8 @@ class SimulatedReplica:
         self.receiving_bytes -= _byte_count(persist)
         if isinstance(persist, Receive):
             self.do(core.stored(self.now, persist))
+        elif isinstance(persist, Stage):
+            self.do(core.staged(self.now, persist))
         elif isinstance(persist, MergeStates):
             self.do(core.merged(self.now, persist))
         elif isinstance(persist, Install):
@@ -292,10 +300,10 @@ class SimulatedReplica:
                 for later in lost:
                     self._fail(later)
         self._fail(persist)
-        if isinstance(persist, (Receive, MergeStates)) and not isinstance(error, StorageFullError):
+        if isinstance(persist, (Receive, Stage)) and not isinstance(error, StorageFullError):
             self._around.checks.refused(self, persist.peer, str(error))
             self._around.network.disconnect(self.replica_id, persist.peer)
-        return isinstance(persist, (Receive, MergeStates)) and isinstance(error, StorageFullError)
+        return isinstance(persist, (Receive, Stage, MergeStates)) and isinstance(error, StorageFullError)
 
     def _fail(self, persist: Persist) -> None:
         self.receiving_bytes -= _byte_count(persist)
@@ -348,14 +356,17 @@ class SimulatedReplica:
             elif isinstance(announcement, Stable):
                 self._around.checks.stable(self, announcement.vector)
 
-    def _read(self, start: int, read: Read | ReadStates) -> None:
+    def _read(self, start: int, read: Read | ReadStates | ReadStaged) -> None:
         if start != self._starts or not self.is_up:
             return
         if isinstance(read, Read):
             self.do(self.running.loaded(self.now, read, self.disk.page(read)))
+        elif isinstance(read, ReadStaged):
+            self.do(self.running.part_loaded(self.now, self.disk.parts.get(read.number)))
         else:
-            page = self.disk.values.page(read.after_key)
-            self.do(self.running.states_loaded(self.now, read, page.states, page.after_key, complete=page.complete))
+            page, held = self.disk.values.page(read.after_key), self.disk.vector
+            loaded = self.running.states_loaded
+            self.do(loaded(self.now, read, page.states, page.after_key, held, complete=page.complete))
 
 
 def _byte_count(persist: Persist) -> int:

@@ -115,10 +115,10 @@ def test_a_replica_that_lost_its_journal_gets_back_what_others_hold():
     assert scenario.value("anna", "cart") == scenario.value("carla", "cart") == {"milk", "bread", "tea", "salt"}
 
 
-def compacted_scenario():
-    """Return a scenario in which anna and ben hold forty keys in states only, and carla may join."""
+def compacted_scenario(newcomers=("carla",)):
+    """Return a scenario in which anna and ben hold forty keys in states only, and newcomers may join."""
     settings = Settings(batch_bytes=400, gossip_interval_seconds=0.5)
-    scenario = Scenario("anna", "ben", newcomers=["carla"], settings=settings)
+    scenario = Scenario("anna", "ben", newcomers=newcomers, settings=settings)
     scenario.run_for(1)
     for place in range(40):
         scenario.count("anna", f"counter {place:02}", place + 1)
@@ -143,8 +143,8 @@ def test_a_newcomer_goes_on_where_it_was_cut_off():
     scenario.join("carla")
     scenario.slow_disk("carla", 0.05)
     scenario.run_for(0.9)
-    taken_over = sum(scenario.value("carla", f"counter {place:02}") is not None for place in range(40))
-    assert 0 < taken_over < 40
+    assert 0 < len(staged_keys(scenario, "carla")) < 40
+    assert scenario.value("carla", "counter 00") is None
     scenario.crash("carla")
     scenario.run_for(2)
     scenario.start("carla")
@@ -152,6 +152,50 @@ def test_a_newcomer_goes_on_where_it_was_cut_off():
     scenario.converge()
     assert scenario.value("carla", "counter 00") == 101
     assert scenario.value("carla", "counter 39") == 40
+
+
+def staged_keys(scenario, replica_id):
+    """Return the keys whose states a replica has staged."""
+    parts = scenario.simulation.replicas[replica_id].disk.parts
+    return [state.key for part in parts.values() for state in part.states]
+
+
+def test_a_newcomer_half_through_the_states_of_a_removed_replica_keeps_nothing_that_nobody_else_holds():
+    scenario = compacted_scenario()
+    scenario.cut("anna", "ben")
+    scenario.count("anna", "counter 00", 1000)
+    scenario.join("carla")
+    scenario.cut("ben", "carla")
+    scenario.slow_disk("carla", 0.05)
+    scenario.run_for(0.9)
+    assert 0 < len(staged_keys(scenario, "carla")) < 40
+    scenario.crash("anna")
+    scenario.remove("ben", "anna")
+    scenario.heal()
+    scenario.converge()
+    assert scenario.value("carla", "counter 00") == scenario.value("ben", "counter 00") == 1
+    assert scenario.value("carla", "counter 39") == 40
+    scenario.run_for(2)
+    assert staged_keys(scenario, "carla") == []
+
+
+def test_newcomers_half_through_states_that_are_gone_everywhere_take_others_and_wait_for_nobody():
+    scenario = compacted_scenario(newcomers=["carla", "dora"])
+    backup = scenario.back_up("anna")
+    scenario.cut("anna", "ben")
+    scenario.count("anna", "counter 00", 1000)
+    for newcomer in ("carla", "dora"):
+        scenario.join(newcomer)
+        scenario.cut("ben", newcomer)
+        scenario.slow_disk(newcomer, 0.05)
+    scenario.run_for(0.9)
+    assert all(0 < len(staged_keys(scenario, newcomer)) < 40 for newcomer in ("carla", "dora"))
+    scenario.crash("anna")
+    scenario.restore("anna", backup)
+    scenario.start("anna")
+    scenario.heal()
+    scenario.converge()
+    assert {scenario.value(name, "counter 00") for name in ("anna", "ben", "carla", "dora")} == {1}
 
 
 def test_what_a_removed_replica_wrote_counts_as_far_as_a_survivor_holds_it():

@@ -15,12 +15,15 @@ from replication.core.effects import (
     MergeStates,
     Persist,
     Read,
+    ReadStaged,
     ReadStates,
     Receive,
     Remember,
+    Stage,
+    Unstage,
     UseLog,
 )
-from replication.core.messages import Digest, Fence, Message, Row
+from replication.core.messages import Digest, Fence, Message, Row, SnapshotChunk
 from replication.core.replica import ReplicaCore
 from replication.core.settings import Settings
 
@@ -77,6 +80,7 @@ class Replica:
         refused: who was refused, and why.
         announced: what those who wait here are told.
         states: of keys.
+        parts: what is staged.
     """
 
     def __init__(self, replica_id: str = "anna", *, settings: Settings | None = None, **start: object) -> None:
@@ -84,6 +88,7 @@ class Replica:
         self.now = 0.0
         self.log = MemoryLog()
         self.states: dict[str, StoredState] = {}
+        self.parts: dict[int, SnapshotChunk] = {}
         self.facts: dict[str, bytes] = {}
         self.is_slow = False
         self.starts = 0
@@ -213,6 +218,11 @@ class Replica:
         elif isinstance(persist, Receive):
             self._add(self.log.new_among(persist.entries, persist.snapshot or NOTHING))
             return self.core.stored(self.now, persist)
+        elif isinstance(persist, Stage):
+            self.parts[persist.number] = persist.chunk
+            return self.core.staged(self.now, persist)
+        elif isinstance(persist, Unstage):
+            self.parts.clear()
         elif isinstance(persist, MergeStates):
             self.states.update({state.key: state for state in persist.states})
             return self.core.merged(self.now, persist)
@@ -234,14 +244,18 @@ class Replica:
         self.log.add(added)
         self.do(self.core.persisted(self.now, list(enumerate(added, head + 1))))
 
-    def _read(self, read: Read | ReadStates) -> None:
+    def _read(self, read: Read | ReadStates | ReadStaged) -> None:
         if isinstance(read, Read):
             self.do(self.core.loaded(self.now, read, self.log.page(read.have, read.after, read.bytes_max)))
+            return
+        if isinstance(read, ReadStaged):
+            self.do(self.core.part_loaded(self.now, self.parts.get(read.number)))
             return
         keys = sorted(key for key in self.states if key > read.after_key)[:2]
         states = [self.states[key] for key in keys]
         after_key, complete = (keys[-1], False) if keys else (read.after_key, True)
-        self.do(self.core.states_loaded(self.now, read, states, after_key, complete=complete))
+        held = self.log.state.vector
+        self.do(self.core.states_loaded(self.now, read, states, after_key, held, complete=complete))
 
 
 def connect(one: Replica, other: Replica) -> None:

@@ -79,7 +79,7 @@ def test_over_an_ordered_transport_acknowledgements_are_not_repeated():
 
 
 def test_what_waits_for_the_disk_is_bounded_and_the_rest_is_asked_for_when_it_is_done():
-    anna = Replica(settings=SMALL).meet("ben")
+    anna = Replica(settings=SMALL).meet("ben").wait(0.0)
     anna.is_slow = True
     anna.hear("ben", Entries(entries("ben~1", 1, 9, size=60)))
     (receive,) = anna.waiting

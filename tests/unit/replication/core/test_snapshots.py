@@ -1,4 +1,4 @@
-"""States for whoever lacks what the log no longer has: in chunks, resumably, and from anybody who holds the cut."""
+"""States for whoever lacks what the log no longer has: in chunks, resumably, and from anybody who can go on."""
 
 from collections.abc import Callable
 
@@ -6,8 +6,7 @@ import pytest
 
 from calliope.stores.replica_store import LogPage, StoredState
 from calliope.stores.versioned import LogEntry
-from replication.core.bootstrap import Bootstrap
-from replication.core.effects import Install, MergeStates, Read, ReadStates
+from replication.core.effects import Install, MergeStates, Read, Receive, Stage
 from replication.core.messages import (
     Acknowledgement,
     Cursor,
@@ -162,42 +161,6 @@ def test_a_snapshot_goes_on_after_a_crash(steps):
     assert_equal(anna, zoe)
 
 
-def test_after_a_crash_states_that_are_stored_are_not_asked_for_again():
-    anna, zoe = old(), new()
-    connect(anna, zoe)
-    step_until(anna, zoe, lambda: len(zoe.states) == 4)
-    disconnect(anna, zoe)
-    zoe.start()
-    zoe.meet("anna", vector(anna=5), floor=vector(anna=3))
-    zoe.do(zoe.core.disconnected(0.0, "anna"))
-    zoe.do(zoe.core.connected(0.0, "anna"))
-    zoe.hear("anna", digest("anna", vector(anna=5), floor=vector(anna=3)))
-    (request,) = zoe.messages(SnapshotRequest)
-    assert request == SnapshotRequest(Cursor("b"), vector(anna=5))
-
-
-def test_another_peer_who_holds_the_cut_goes_on():
-    anna, ben, zoe = old(), Replica("ben"), new()
-    connect(anna, ben)
-    converse(anna, ben)
-    connect(anna, zoe)
-    step(anna, zoe, steps=6)
-    assert zoe.states
-    disconnect(anna, zoe)
-    connect(ben, zoe)
-    converse(ben, zoe)
-    assert_equal(ben, zoe)
-
-
-def test_a_peer_who_does_not_hold_the_cut_is_asked_from_the_beginning():
-    progress = Bootstrap("anna", Cursor("c"), vector(anna=5), 0.0).progress(Cursor("c"), vector(anna=5))
-    resumed = Bootstrap.resumed("ben", vector(anna=5, ben=1), progress, 0.0)
-    assert (resumed.cursor, resumed.cut) == (Cursor("c"), vector(anna=5))
-    begun = Bootstrap.resumed("ben", vector(anna=4), progress, 0.0)
-    assert (begun.cursor, begun.cut) == (Cursor(), None)
-    assert Bootstrap.resumed("ben", vector(), None, 0.0).request() == SnapshotRequest(Cursor())
-
-
 def test_what_is_not_answered_is_asked_again():
     zoe = new().meet("anna", vector(anna=5))
     zoe.hear("anna", digest("anna", vector(anna=5), floor=vector(anna=3), sequence=2))
@@ -229,7 +192,7 @@ def test_a_late_answer_counts_though_somebody_else_was_asked_meanwhile():
     zoe.take_sent()
     zoe.hear("anna", chunk(states=(STATES["a"],), following=Cursor("a")))
     zoe.hear("ben", chunk(states=(STATES["b"],), following=Cursor("b")))
-    assert zoe.states == {"a": STATES["a"]}
+    assert staged(zoe) == ["a"]
     assert zoe.take_sent(SnapshotRequest) == [("anna", SnapshotRequest(Cursor("a"), CUT))]
 
 
@@ -246,9 +209,10 @@ def test_only_who_gave_a_page_of_events_is_asked_for_the_next():
     zoe = asking_one_of_two()
     zoe.hear("anna", chunk(following=Cursor(None, 0)))
     zoe.hear("anna", chunk(Cursor(None, 0), entries=(entry("anna~1", 1, "events"),), following=Cursor(None, 2)))
-    zoe.take_sent()
+    assert zoe.take_sent(SnapshotRequest)[-1] == ("anna", SnapshotRequest(Cursor(None, 2), CUT, vector(anna=1)))
+    zoe.hear("ben", chunk(Cursor(None, 2), following=None))
     zoe.wait(6.0)
-    assert zoe.take_sent(SnapshotRequest) == [("anna", SnapshotRequest(Cursor(None, 2), CUT))]
+    assert zoe.take_sent(SnapshotRequest) == [("ben", SnapshotRequest(Cursor(None, 0), CUT, vector(anna=1)))]
 
 
 def asking_one_of_two() -> Replica:
@@ -257,25 +221,7 @@ def asking_one_of_two() -> Replica:
     return zoe.meet("ben", vector(anna=5), floor=vector(anna=3))
 
 
-def test_a_snapshot_whose_cut_came_in_another_way_is_forgotten():
-    anna, zoe = old(), new()
-    connect(anna, zoe)
-    step_until(anna, zoe, lambda: bool(zoe.states))
-    disconnect(anna, zoe)
-    zoe.wait(1.0)
-    assert "bootstrap" in zoe.facts
-    zoe.meet("ben").hear("ben", Entries(tuple(entry("anna~1", number) for number in range(1, 6))))
-    zoe.wait(1.0)
-    assert "bootstrap" not in zoe.facts
-    assert zoe.take_sent(Entries) == []
-    zoe.meet("carla")
-    zoe.do(zoe.core.connected(zoe.now, "dora"))
-    zoe.take_sent()
-    zoe.hear("dora", digest("dora"))
-    assert len(zoe.take_sent(Entries)) == 1
-
-
-@pytest.mark.parametrize("kind", [MergeStates, Install])
+@pytest.mark.parametrize("kind", [Stage, MergeStates, Receive, Install])
 def test_what_could_not_be_stored_of_a_snapshot_is_begun_again_where_it_was_cut_off(kind):
     anna, zoe = old(), new()
     connect(anna, zoe)
@@ -293,20 +239,6 @@ def test_what_could_not_be_stored_of_a_snapshot_is_begun_again_where_it_was_cut_
     assert_equal(anna, zoe)
 
 
-def test_a_chunk_on_its_way_to_the_disk_outlives_its_connection_and_another_peer_goes_on():
-    zoe = asking()
-    zoe.is_slow = True
-    zoe.hear("anna", chunk(states=(STATES["a"],), following=Cursor("a")))
-    zoe.do(zoe.core.disconnected(0.0, "anna"))
-    zoe.is_slow = False
-    zoe.store()
-    assert zoe.states == {"a": STATES["a"]}
-    assert zoe.messages(SnapshotRequest) == []
-    zoe.meet("ben", vector(anna=5))
-    zoe.hear("ben", digest("ben", vector(anna=5), floor=vector(anna=3), sequence=2))
-    assert zoe.messages(SnapshotRequest, "ben") == [SnapshotRequest(Cursor(""), vector(anna=5))]
-
-
 # Answers that are none ------------------------------------------------------------------------------------------------
 
 
@@ -320,27 +252,33 @@ def asking() -> Replica:
 BEGINNING, CUT = Cursor(), vector(anna=5)
 
 
-def chunk(cursor=BEGINNING, cut=CUT, states=(), entries=(), following=None) -> SnapshotChunk:
-    return SnapshotChunk(cursor, cut, tuple(states), tuple(entries), following)
+def chunk(cursor=BEGINNING, cut=CUT, states=(), entries=(), following=None, reach=CUT) -> SnapshotChunk:
+    return SnapshotChunk(cursor, cut, tuple(states), tuple(entries), following, reach)
+
+
+def staged(replica: Replica) -> list[str]:
+    """Return the keys whose states are staged, and not merged."""
+    assert replica.states == {}
+    return [state.key for part in replica.parts.values() for state in part.states]
 
 
 def test_a_chunk_that_nobody_asked_for_is_passed_over():
     zoe = asking()
     states = (STATES["a"],)
     zoe.hear("ben", chunk(states=states)).hear("anna", chunk(Cursor("q"), states=states))
-    assert (zoe.states, zoe.refused) == ({}, [])
+    assert (zoe.parts, zoe.refused) == ({}, [])
     zoe.hear("anna", chunk(states=states, following=Cursor("a")))
     zoe.hear("anna", chunk(Cursor("a"), vector(anna=6), states=(STATES["b"],)))
     zoe.hear("anna", chunk(states=(STATES["c"],)))
-    assert (zoe.states, zoe.refused) == ({"a": STATES["a"]}, [])
-    assert new().meet("anna").hear("anna", chunk(states=states)).states == {}
+    assert (staged(zoe), zoe.refused) == (["a"], [])
+    assert new().meet("anna").hear("anna", chunk(states=states)).parts == {}
 
 
 def test_a_chunk_that_comes_twice_is_stored_once():
     zoe = asking()
     zoe.is_slow = True
     zoe.hear("anna", *[chunk(states=(STATES["a"],), following=Cursor("a"))] * 2)
-    assert [type(persist) for persist in zoe.waiting].count(MergeStates) == 1
+    assert [type(persist) for persist in zoe.waiting].count(Stage) == 1
 
 
 WRONG = LogEntry("anna~1", 1, "events", 0, b"")
@@ -351,17 +289,18 @@ WRONG = LogEntry("anna~1", 1, "events", 0, b"")
     [
         (chunk(cut=vector(zoe=1)), "zoe~1 has a number that was never written"),
         (chunk(entries=(WRONG,)), "with a wrong checksum"),
-        (chunk(entries=(entry("anna~1", 6, "events"),)), "sent anna~1:6 outside of its snapshot"),
+        (chunk(reach=vector(zoe=1)), "zoe~1 has a number that was never written"),
+        (chunk(entries=(entry("anna~1", 7, "events"),)), "sent anna~1:7 outside of its snapshot"),
         (chunk(entries=(entry("anna~1", 2, "operations"),)), "sent anna~1:2 outside of its snapshot"),
     ],
-    ids=["our future", "wrong checksum", "beyond the cut", "operations"],
+    ids=["our future", "wrong checksum", "our future in states", "a gap", "operations"],
 )
 def test_a_chunk_that_lies_costs_its_sender_the_connection_and_us_nothing(lie, why):
     zoe = asking().hear("anna", lie)
     ((peer, reason),) = zoe.refused
     assert peer == "anna"
     assert why in reason
-    assert (zoe.states, zoe.held, "bootstrap" in zoe.facts) == ({}, vector(), False)
+    assert (zoe.parts, zoe.states, zoe.held, "bootstrap" in zoe.facts) == ({}, {}, vector(), False)
 
 
 def test_an_empty_snapshot_is_installed_at_once():
@@ -389,18 +328,11 @@ def test_a_cut_that_is_not_held_is_not_answered():
     assert anna.sent == []
 
 
-def test_a_replica_that_takes_over_a_snapshot_itself_gives_none():
-    zoe = asking().hear("anna", chunk(states=(STATES["a"],), following=Cursor("a")))
-    zoe.take_sent()
-    zoe.hear("ben", SnapshotRequest(Cursor()))
-    assert zoe.messages(SnapshotChunk) == []
-
-
-def test_events_up_to_the_cut_are_given_and_none_that_the_peer_holds():
-    anna = old().meet("zoe", vector(anna=1))
-    anna.hear("zoe", SnapshotRequest(Cursor(None, 0), vector(anna=4)))
+def test_entries_that_states_do_not_contain_are_given_and_none_that_the_peer_has():
+    anna = old().meet("zoe")
+    anna.hear("zoe", SnapshotRequest(Cursor(None, 0), vector(anna=4), vector(anna=1)))
     (given,) = anna.messages(SnapshotChunk)
-    assert [sent.number for sent in given.entries] == [4]
+    assert [sent.number for sent in given.entries] == [4, 5]
     assert given.following is None
 
 
@@ -429,20 +361,6 @@ def _epoch(replica: Replica) -> int:
     """Return the name of a replica's only connection, as a read would bear it."""
     (link,) = replica.core._parts.neighbours
     return link.epoch
-
-
-def test_what_was_read_for_a_connection_that_is_gone_is_not_sent():
-    anna = old().meet("zoe")
-    read = ReadStates("zoe", "", 1_000, _epoch(anna))
-    anna.do(anna.core.disconnected(0.0, "zoe"))
-    anna.do(anna.core.states_loaded(0.0, read, [STATES["a"]], "a", complete=True))
-    anna.meet("zoe")
-    anna.do(anna.core.states_loaded(0.0, read, [STATES["a"]], "a", complete=True))
-    asked_by_nobody = ReadStates("zoe", "", 1_000, _epoch(anna))
-    anna.do(anna.core.states_loaded(0.0, asked_by_nobody, [STATES["a"]], "a", complete=True))
-    asked_by_nobody = Read("zoe", vector(), 0, 1_000, _epoch(anna), for_snapshot=True)
-    anna.do(anna.core.loaded(0.0, asked_by_nobody, LogPage([], 5, 5)))
-    assert anna.take_sent() == []
 
 
 def test_a_snapshot_that_is_installed_makes_everybody_begin_again():
@@ -487,11 +405,3 @@ def test_a_snapshot_whose_last_chunk_is_on_its_way_to_the_disk_is_not_asked_for_
     zoe.take_sent()
     zoe.wait(20.0)
     assert zoe.messages(SnapshotRequest) == []
-
-
-def test_a_disk_that_fails_with_states_of_a_snapshot_that_is_over_changes_nothing():
-    zoe = new().meet("anna")
-    merge = MergeStates("anna", (STATES["a"],))
-    zoe.do(zoe.core.merged(0.0, merge))
-    zoe.do(zoe.core.failed(0.0, merge))
-    assert zoe.wait(1.0).refused == []

@@ -147,10 +147,7 @@ class PostgresStore(ReaderBacked[PostgresReader], ReplicaBacked):
     async def _watch(self, lease: PostgresLease) -> None:
         while True:
             await anyio.sleep(LOOK_SECONDS)
-            try:
-                await anyio.to_thread.run_sync(lease.look)
-            except psycopg.Error as error:
-                raise translated(error, self.address.shown) from error
+            await anyio.to_thread.run_sync(lease.look)
 
     def _release(self) -> None:
         self._listener.close()

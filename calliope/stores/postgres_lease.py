@@ -12,9 +12,10 @@ Ordinary writers of replicated streams need no lease: what they write is numbere
 
 import secrets
 
-from calliope.errors import JournalBusyError
+import psycopg
+
+from calliope.errors import JournalBusyError, StorageError
 from calliope.stores.postgres_address import PostgresAddress
-from calliope.stores.postgres_errors import is_lost
 from calliope.stores.postgres_reader import Connection
 
 LOOK_SECONDS = 2.0
@@ -67,9 +68,7 @@ class PostgresLease:
                 return
             self._taken()
             self._check_named()
-        except Exception as error:
-            if not is_lost(error):
-                raise
+        except (psycopg.Error, StorageError):
             self.release()
 
     def release(self) -> None:

@@ -3,7 +3,7 @@
     replica      one row: the log that is written to, the first one, the highest log position, the checkpoint; a version
                  that grows with every change of these or of `replica_log`; the server they were last written on; the
                  node that holds the journal (see `postgres_lease`)
-    replica_log  a number for each log id, the number of its last entry and its floor
+    replica_log  a number for each log id, the number of its last entry, its floor, and the version that changed them
     log_entry    one row an entry; `position` is the order in which this journal came to hold them
     stream_version
                  how far each writer of a replicated stream has come, who wrote that and what he had observed
@@ -52,7 +52,8 @@ CREATE TABLE replica_log (
     id bigint PRIMARY KEY,
     log_id text COLLATE "C" NOT NULL UNIQUE,
     number bigint NOT NULL,
-    floor bigint NOT NULL
+    floor bigint NOT NULL,
+    version bigint NOT NULL
 );
 CREATE TABLE log_entry (
     position bigint PRIMARY KEY,
@@ -86,11 +87,10 @@ CREATE TABLE replica_fact (
 Connection = psycopg.Connection[tuple[object, ...]]
 
 LOG = (
-    "SELECT version, log, first_log, log_position, checkpoint, forgotten_through, server, holder,"
-    " id, log_id, number, floor"
-    " FROM replica LEFT JOIN replica_log ON version <> %s"
+    "SELECT replica.version, log, first_log, log_position, checkpoint, forgotten_through, server, holder,"
+    " id, log_id, number, floor FROM replica LEFT JOIN replica_log ON replica_log.version > %s"
 )
-"""How the log stands, if its version is another than the one given: see `stored_log`."""
+"""How the log stands, and what has changed of the logs since a version: see `stored_log`."""
 
 ENTRIES_AFTER = (
     "SELECT position, log_id, page.number, kind, checksum, body FROM"
@@ -117,8 +117,8 @@ _SERVER = (
 )
 _INSERT_ENTRIES = insert_statement("log_entry", "bigint", "bigint", "bigint", "text", "bigint", "bytea")
 _PUT_LOGS = (
-    insert_statement("replica_log", "bigint", "text", "bigint", "bigint")
-    + b" ON CONFLICT (id) DO UPDATE SET number = excluded.number, floor = excluded.floor"
+    insert_statement("replica_log", "bigint", "text", "bigint", "bigint", "bigint")
+    + b" ON CONFLICT (id) DO UPDATE SET number = excluded.number, floor = excluded.floor, version = excluded.version"
 )
 _PUT_STATES = (
     insert_statement("crdt_state", "text", "text", "bytea", "bigint")
@@ -160,18 +160,19 @@ def stored_log(rows: Sequence[tuple[object, ...]], known: StoredLog) -> StoredLo
     version, log, first_log, position, checkpoint, forgotten_through, server, holder = fetched[0][:8]
     if version == known.version:
         return known
-    logs = [row[8:] for row in fetched if row[8] is not None]
-    log_ids = {number: log_id for number, log_id, _, _ in logs}
+    changed = [row[8:] for row in fetched if row[8] is not None]
+    numbers = {**known.numbers, **{log_id: row for row, log_id, _, _ in changed}}
+    log_ids = {row: log_id for log_id, row in numbers.items()}
     state = LogState(
         log_ids.get(log, ""),
         log_ids.get(first_log, ""),
         position,
         checkpoint,
         forgotten_through,
-        VersionVector({log_id: number for _, log_id, number, _ in logs}),
-        VersionVector({log_id: floor for _, log_id, _, floor in logs}),
+        known.state.vector.merge(VersionVector({log_id: number for _, log_id, number, _ in changed})),
+        known.state.floor.merge(VersionVector({log_id: floor for _, log_id, _, floor in changed})),
     )
-    return StoredLog(version, state, {log_id: number for number, log_id in log_ids.items()}, server, holder)
+    return StoredLog(version, state, numbers, server, holder)
 
 
 def entries_of(rows: Sequence[tuple[object, ...]]) -> list[tuple[int, LogEntry]]:
@@ -239,9 +240,11 @@ class PostgresLog:
         if (state, holder) == (self._before.state, self._before.holder):
             return self._before
         changed = sorted({*batch.changed_logs, *(numbers.keys() - self._before.numbers.keys())})
-        logs = [(numbers[log_id], log_id, state.vector[log_id], state.floor[log_id]) for log_id in changed]
-        inserted(connection, _PUT_LOGS, logs)
         after = StoredLog(self._before.version + 1, state, numbers, server, holder)
+        logs = [
+            (numbers[log_id], log_id, state.vector[log_id], state.floor[log_id], after.version) for log_id in changed
+        ]
+        inserted(connection, _PUT_LOGS, logs)
         used, first = numbers.get(state.log_id), numbers.get(state.first_log_id)
         places = state.position, state.checkpoint, state.forgotten_through
         connection.execute(_UPDATE, (after.version, used, first, *places, server, holder))

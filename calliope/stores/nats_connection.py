@@ -10,7 +10,7 @@ All of this runs in the event loop of the store's own thread: nats-py knows asyn
 import asyncio
 import ssl
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from itertools import count
 from secrets import token_hex
@@ -44,6 +44,9 @@ RECONNECT_SECONDS = 0.1
 
 PARTS_BYTES_MAX = 256 * 1024 * 1024
 """How much may wait to be taken from the connection; what is asked for at once is limited well below."""
+
+Done = Callable[[Msg | None], None]
+"""Takes the answer to a message; None: there was none."""
 
 Published = tuple[str, bytes, dict[str, str] | None]
 """Subject, payload and headers of a message."""
@@ -88,6 +91,7 @@ class NatsConnection:
         self._inbox = f"_INBOX.{token_hex(11)}"
         self._tokens = count(1)
         self._answers: dict[str, Answer] = {}
+        self._expected: dict[str, Done] = {}
         self._heard: dict[str, Callable[[], None]] = {}
         self._last_error = ""
         self._closed = False
@@ -142,6 +146,29 @@ class NatsConnection:
             JournalFormatError: the user may not publish there.
         """
         return await self._asked((message,), Answer(ends), None)
+
+    async def publish_once(self, messages: Sequence[tuple[Published, Done]]) -> None:
+        """Publish messages, once; what stands beside each is given its answer, or None when its time is over."""
+        client, tokens = self._client, list[str]()
+        asyncio.get_running_loop().call_later(ATTEMPT_SECONDS, self._expire, tokens)
+        for (subject, payload, headers), done in messages:
+            if client is None or not client.is_connected:
+                done(None)
+                continue
+            token = str(next(self._tokens))
+            tokens.append(token)
+            self._expected[token] = done
+            try:
+                await client.publish(subject, payload, reply=f"{self._inbox}.{token}", headers=headers)
+            except nats.errors.Error:
+                self._expected.pop(token)
+                done(None)
+
+    def _expire(self, tokens: Sequence[str]) -> None:
+        for token in tokens:
+            done = self._expected.pop(token, None)
+            if done is not None:
+                done(None)
 
     async def tell(self, subject: str, payload: bytes) -> None:
         """Publish a message that nobody answers, if there is a connection."""
@@ -251,8 +278,11 @@ class NatsConnection:
             )
 
     async def _answered(self, message: Msg) -> None:
-        answer = self._answers.get(message.subject[len(self._inbox) + 1 :])
-        if answer is not None:
+        token = message.subject[len(self._inbox) + 1 :]
+        done = self._expected.pop(token, None)
+        if done is not None:
+            done(message)
+        elif (answer := self._answers.get(token)) is not None:
             answer.add(message)
 
     async def _was_heard(self, message: Msg) -> None:
@@ -274,6 +304,7 @@ class NatsConnection:
             heard()
 
     def _lose_answers(self) -> None:
+        self._expire(list(self._expected))
         for answer in list(self._answers.values()):
             answer.fail(nats.errors.ConnectionClosedError())
 

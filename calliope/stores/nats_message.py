@@ -4,7 +4,7 @@ A message is the CRC-32 of its body (four bytes, little-endian) and the body, a 
 
     form            1; a later form, such as another replica's log entry, has another number
     stream id       whose events they are; the subject says it too
-    writing         eight random bytes: whoever is unsure whether a message of his was stored recognises it by them
+    writing         twelve bytes of its writer's: if unsure whether a message was stored, he recognises it by them
     first           the sequence number of the first event
     types           the name and schema version of each stored type in it
     rows            each one request, or a part of one: number of events; the index of their type, or of each one's;
@@ -22,10 +22,10 @@ from zlib import crc32
 import msgspec
 
 from calliope.errors import CorruptRecordError
-from calliope.stores.event_rows import Row, RowReader, RowReaders, row_of, rows_of
+from calliope.stores.event_rows import Row, RowReader, RowReaders, rows_of
 from calliope.stores.placing import placed
 from calliope.stores.protocol import AppendRequest
-from calliope.stores.record import StoredRecord, StoredType
+from calliope.stores.record import NO_ATTRIBUTES, StoredRecord, StoredType, encode_attributes
 
 MESSAGE_EVENTS_MAX = 4_096
 """How many events one message holds at most."""
@@ -125,6 +125,11 @@ class Composition:
         self.requests.append(request)
         return True
 
+    @property
+    def is_one_message(self) -> bool:
+        """Whether all of it fits into one message."""
+        return len(self._messages) == 1
+
     def messages(self) -> list[bytes]:
         """Return the messages, encoded."""
         types = [(stored_type.name, stored_type.schema_version) for stored_type in self._types]
@@ -137,6 +142,8 @@ class Composition:
 
     def stored(self, last_sequence: int) -> list[tuple[int, list[StoredRecord]]]:
         """Return the sequence number and the records of each message, given that of the last one."""
+        if len(self.requests) == len(self._messages) == 1:
+            return [(last_sequence, placed(self.requests[0], position_of(last_sequence) - 1, self._first - 1))]
         if len(self._messages) > 1:
             return self._stored_in_several(last_sequence)
         records: list[StoredRecord] = []
@@ -160,11 +167,11 @@ class Composition:
         )
 
     def _rows(self, request: AppendRequest) -> list[MessageRow]:
-        records = placed(request, 0, 0)
-        if len(records) == 1:
-            rows = [row_of(records[0], 0, self._known(records[0].type))]
-        else:
-            rows = [row for row, _ in rows_of(records, 0, self._known)]
+        if len(request.events) == 1:
+            (event,) = request.events
+            attributes = b"" if event.attributes is NO_ATTRIBUTES else encode_attributes(event.attributes)
+            return [(1, self._known(event.type)[0], request.timestamp, attributes, event.payload, False)]
+        rows = [row for row, _ in rows_of(placed(request, 0, 0), 0, self._known)]
         return [
             (count, kind if isinstance(kind, int) else _decode_numbers(kind), timestamp, attributes, payload, index > 0)
             for index, (_, _, _, count, kind, timestamp, attributes, payload, _) in enumerate(rows)

@@ -8,9 +8,11 @@ of its disk, so what fits into one message goes as one.
 import asyncio
 import secrets
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import msgspec
+from nats.aio.msg import Msg
 
 from calliope.errors import StorageError
 from calliope.stores.nats_connection import NatsConnection, Pauses, Published
@@ -24,6 +26,13 @@ PUBLISHED_MAX = 2_000
 
 PUBLISHED_BYTES_MAX = 32 * 1024 * 1024
 """How many bytes may be under way at once, unless one request alone is larger; a server refuses more than 128 MiB."""
+
+
+Single = tuple[str, bytes, int, Callable[[int | None], None]]
+"""Subject, payload, the sequence number that is expected of the last message on the subject, and what takes the new
+one's own: None if it was not acknowledged, for whatever reason."""
+
+_EXPECTED = "Nats-Expected-Last-Subject-Sequence"
 
 
 class _Acknowledgement(msgspec.Struct):
@@ -87,9 +96,30 @@ class Publisher:
         finally:
             self._window.leave(len(messages), size)
 
+    def has_room(self, count: int) -> bool:
+        """Tell whether so many small messages may be published at once."""
+        return self._window.has_room(count)
+
+    async def publish_once(self, messages: Sequence[Single]) -> None:
+        """Publish messages, each by itself and once."""
+        self._window.add(len(messages))
+        await self.connection.publish_once(
+            [
+                ((subject, payload, {_EXPECTED: str(expected)}), partial(self._acknowledged, done))
+                for subject, payload, expected, done in messages
+            ]
+        )
+
+    def _acknowledged(self, done: Callable[[int | None], None], answer: Msg | None) -> None:
+        self._window.leave(1, 0)
+        acknowledgement = None
+        if answer is not None and answer.data:  # without data it says that nobody is there
+            acknowledgement = _decode(answer.data)
+        done(acknowledgement.seq if acknowledgement is not None and acknowledgement.error is None else None)
+
 
 def _with_headers(messages: Sequence[tuple[str, bytes]], expected: int | None) -> list[Published]:
-    first = {} if expected is None else {"Nats-Expected-Last-Subject-Sequence": str(expected)}
+    first = {} if expected is None else {_EXPECTED: str(expected)}
     if len(messages) == 1:
         ((subject, payload),) = messages
         return [(subject, payload, first or None)]
@@ -110,6 +140,14 @@ class Window:
     def __init__(self) -> None:
         self._count = self._bytes = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
+
+    def has_room(self, count: int) -> bool:
+        """Tell whether there is room for so many small messages."""
+        return self._count + count <= PUBLISHED_MAX and not self._waiting
+
+    def add(self, count: int) -> None:
+        """Count small messages."""
+        self._count += count
 
     async def enter(self, count: int, size: int) -> None:
         """Wait until there is room for so many messages and bytes, or until nothing else is under way."""

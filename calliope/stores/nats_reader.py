@@ -24,7 +24,7 @@ from calliope.stores.run import RecordRun
 PLACES_MAX = 4_096
 """For how many streams it is remembered where the last page ended."""
 
-SCANNED_NUMBERS_MAX = 32
+SCANNED_NUMBERS_MAX = 8
 """How many events are read in vain rather than asked again where to begin."""
 
 SCAN_MESSAGES_MIN = 256

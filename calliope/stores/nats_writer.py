@@ -6,7 +6,7 @@ writers in any number of processes number their events together, and nothing is 
 
 1. A message was published and no acknowledgement came: a leader died, or a connection was lost. It is published again,
    the same bytes with the same expectation. If the first one was stored, the second is refused.
-2. It is refused. The message that follows the expected one is read. If it bears the eight random bytes of ours, ours
+2. It is refused. The message that follows the expected one is read. If it bears the twelve bytes of ours, ours
    was stored; if not, another process was faster: the requests are checked against what it wrote, and published anew.
 
 A request is refused for its expected version only when the stream's end was looked up, or written, after it arrived.
@@ -15,7 +15,7 @@ A request is refused for its expected version only when the stream's end was loo
 import asyncio
 import secrets
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain, count, islice
 
 from calliope.errors import CalliopeError
 from calliope.stores.nats_arrivals import Advance, Arrivals
@@ -25,7 +25,7 @@ from calliope.stores.nats_crossing import Call, Crossing, NatsThread
 from calliope.stores.nats_errors import NoAnswerError, translated
 from calliope.stores.nats_log import NatsLog
 from calliope.stores.nats_message import Composition
-from calliope.stores.nats_publishing import Publisher
+from calliope.stores.nats_publishing import Publisher, Single
 from calliope.stores.nats_subjects import NatsSubjects
 from calliope.stores.placing import check_may_follow
 from calliope.stores.protocol import AppendRequest
@@ -34,7 +34,9 @@ from calliope.stores.record import StoredRecord
 STREAMS_REMEMBERED_MAX = 65_536
 """How many streams' ends are remembered; the oldest are forgotten first."""
 
-WRITING_BYTES = 8
+WRITER_BYTES = 8
+
+WRITING_BYTES = 12
 
 
 @dataclass(slots=True)
@@ -56,6 +58,14 @@ class End:
 
     sequence: int
     version: int
+
+
+@dataclass(slots=True)
+class _Tried:
+    """A message that was published once, and the requests in it."""
+
+    composition: Composition
+    chosen: list[Pending]
 
 
 class NatsWriter:
@@ -90,6 +100,9 @@ class NatsWriter:
         self.subjects = subjects
         self.claims = claims
         self._lanes: dict[str, _StreamLane] = {}
+        self._ready: list[_StreamLane] = []
+        self._prefix = secrets.token_bytes(WRITER_BYTES)
+        self._writings = count()
 
     def append(self, request: AppendRequest, call: Call) -> None:
         """Begin to write a request; its caller goes on when it is written and published."""
@@ -99,6 +112,28 @@ class NatsWriter:
                 self._forget_oldest()
             lane = self._lanes[request.stream_id] = _StreamLane(self, request.stream_id)
         lane.put(Pending(request, call))
+
+    def new_writing(self) -> bytes:
+        """Return bytes that no other message has."""
+        return self._prefix + next(self._writings).to_bytes(WRITING_BYTES - WRITER_BYTES, "big")
+
+    def write_soon(self, lane: "_StreamLane") -> None:
+        """Have a lane write what it has, together with others, at the end of the loop's turn."""
+        self._ready.append(lane)
+        if len(self._ready) == 1:
+            self.thread.loop.call_soon(self._write_ready)
+
+    def _write_ready(self) -> None:
+        lanes, self._ready = self._ready, []
+        together: list[Single] = []
+        for lane in lanes:
+            message = lane.message() if self.publisher.has_room(len(together) + 1) else None
+            if message is None:
+                self.thread.spawn(lane.write())
+            else:
+                together.append(message)
+        if together:
+            self.thread.spawn(self.publisher.publish_once(together))
 
     def _forget_oldest(self) -> None:
         oldest = list(islice(self._lanes.items(), STREAMS_REMEMBERED_MAX // 2))
@@ -110,17 +145,22 @@ class NatsWriter:
 class _StreamLane:
     """Writes the requests for one stream.
 
+    What is simple goes together with other streams' messages, and costs little: the stream's end is known, what there
+    is fits into one message, and no request has an event id. All else, and what was not acknowledged at once, is
+    written by a task.
+
     Attributes:
         busy: whether something is under way.
     """
 
-    __slots__ = ("_arrived", "_confirmed", "_end", "_stream_id", "_subject", "_writer", "busy")
+    __slots__ = ("_arrived", "_confirmed", "_end", "_stream_id", "_subject", "_tried", "_writer", "busy")
 
     def __init__(self, writer: NatsWriter, stream_id: str) -> None:
         self._writer = writer
         self._stream_id = stream_id
         self._subject = writer.subjects.streams.of(stream_id)
         self._arrived: list[Pending] = []
+        self._tried: _Tried | None = None
         self._end: End | None = None
         self._confirmed = False
         self.busy = False
@@ -130,21 +170,56 @@ class _StreamLane:
         self._arrived.append(pending)
         if not self.busy:
             self.busy = True
-            self._writer.thread.spawn(self._work())
+            self._writer.write_soon(self)
 
-    async def _work(self) -> None:
+    def message(self) -> Single | None:
+        """Return a message to be published, the one that it must follow, and what takes its own number.
+
+        None: it is not as simple as that; `write` must be called.
+        """
+        end = self._end
+        if end is None or any(pending.request.event_id is not None for pending in self._arrived):
+            return None
+        composition, chosen, others = self._composed(self._arrived, end)
+        if not chosen or not composition.is_one_message:
+            return None
+        (message,) = composition.messages()
+        self._arrived = others
+        self._tried = _Tried(composition, chosen)
+        return self._subject, message, end.sequence, self._acknowledged
+
+    def _acknowledged(self, sequence: int | None) -> None:
+        tried = self._tried
+        if sequence is None or tried is None:
+            self._writer.thread.spawn(self.write())
+            return
+        self._tried = None
+        self._end = End(sequence, tried.composition.version)
+        self._take(tried.composition, tried.chosen, sequence)
+        if self._arrived:
+            self._writer.write_soon(self)
+        else:
+            self.busy = False
+
+    async def write(self) -> None:
+        """Write all there is."""
         try:
+            if self._tried is not None:
+                tried, self._tried = self._tried, None
+                await self._write(tried.chosen, tried.composition)
             while self._arrived:
                 batch, self._arrived = self._arrived, []
-                await self._write(batch)
+                await self._write(batch, None)
         finally:
             self.busy = False
 
-    async def _write(self, batch: list[Pending]) -> None:
+    async def _write(self, batch: list[Pending], tried: Composition | None) -> None:
         left = batch
         self._confirmed = False
         pauses = Pauses(self._writer.address.timeout_seconds)
         try:
+            if tried is not None and self._end is not None:
+                left = await self._finished(tried, left, [], self._end, pauses)
             while left:
                 left = await self._round(left, pauses)
         except Exception as error:
@@ -175,17 +250,23 @@ class _StreamLane:
                 self._finish(pending, records)
             done = {id(pending) for pending, _ in written_before}
             return [pending for pending in left if id(pending) not in done]
-        sequence = await self._published(composition, self._end, pauses)
+        return await self._finished(composition, chosen, others, self._end, pauses)
+
+    async def _finished(
+        self, composition: Composition, chosen: list[Pending], others: list[Pending], end: End, pauses: Pauses
+    ) -> list[Pending]:
+        """Publish a message; return the requests that are left to be written."""
+        sequence = await self._published(composition, end, pauses)
         if sequence is None:
             self._end = None
-            return left
+            return [*chosen, *others]
         self._end, self._confirmed = End(sequence, composition.version), True
         self._take(composition, chosen, sequence)
         return others
 
     def _composed(self, left: list[Pending], end: End) -> tuple[Composition, list[Pending], list[Pending]]:
         """Put requests into a message; return also which they are, and which are not in it."""
-        composition = Composition(self._stream_id, end.version, secrets.token_bytes(WRITING_BYTES))
+        composition = Composition(self._stream_id, end.version, self._writer.new_writing())
         chosen: list[Pending] = []
         others: list[Pending] = []
         named: set[str | None] = set()
@@ -243,6 +324,10 @@ class _StreamLane:
         stored = composition.stored(sequence)
         for number, records in stored:
             arrivals.stored(number, records)
+        if len(chosen) == 1 and len(stored) == 1:
+            chosen[0].call.result = stored[0][1]
+            arrivals.finish_after(sequence, chosen[0].call)
+            return
         following = chain.from_iterable([records for _, records in stored])
         for pending in chosen:
             pending.call.result = list(islice(following, len(pending.request.events)))

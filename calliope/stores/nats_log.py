@@ -84,8 +84,8 @@ class NatsLog:
         """Return the first message, from a sequence number on, that a filter lets pass."""
         return await self._one({"seq": max(sequence, 1), "next_by_subj": subject})
 
-    async def read(self, subject: str, sequence: int, limit: int) -> tuple[list[Raw], bool]:
-        """Return messages from a sequence number on that a filter lets pass, and whether these are all there are.
+    async def read(self, subject: str, sequence: int, limit: int) -> tuple[list[Raw], int]:
+        """Return messages from a sequence number on that a filter lets pass, and how many more there are.
 
         Raises:
             StorageError: no server that knows what is acknowledged answers in time.
@@ -94,14 +94,14 @@ class NatsLog:
             return await self._read(subject, sequence, limit)
         last = await self.last(subject)
         if last is None or last.sequence < sequence:
-            return [], True
+            return [], 0
         found: list[Raw] = []
         pauses = Pauses(self._connection.address.timeout_seconds)
         while True:
-            more, all_there = await self._read(subject, sequence, limit - len(found))
+            more, left = await self._read(subject, sequence, limit - len(found))
             found += more
-            if not all_there or (found and found[-1].sequence >= last.sequence):
-                return found, all_there
+            if left or (found and found[-1].sequence >= last.sequence):
+                return found, left
             sequence = found[-1].sequence + 1 if found else sequence
             if pauses.over:
                 raise StorageError(
@@ -126,7 +126,7 @@ class NatsLog:
                 raise refusal(error, self._connection.address.shown, doing="to read")
             await pauses.pause()
 
-    async def _read(self, subject: str, sequence: int, limit: int) -> tuple[list[Raw], bool]:
+    async def _read(self, subject: str, sequence: int, limit: int) -> tuple[list[Raw], int]:
         question = {
             "seq": max(sequence, 1),
             "next_by_subj": subject,
@@ -137,11 +137,11 @@ class NatsLog:
         *found, end = await self._connection.ask_for_many(message, lambda answer: bool(_status(answer)))
         status = _status(end)
         if status == "404":
-            return [], True
+            return [], 0
         if status != "204":
             raise StorageError(f"{self._connection.address.shown} answers {status} to {question}")
         raw = [Raw(_sequence(answer), answer.data) for answer in found]
-        return raw, _header(end, "Nats-Num-Pending") == "0"
+        return raw, int(_header(end, "Nats-Num-Pending") or "0")
 
 
 async def asked_of_jetstream(

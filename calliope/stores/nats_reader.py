@@ -8,6 +8,7 @@ By type and tag everything is read and chosen here, a bounded part for each page
 the beginning of stream ids.
 """
 
+import asyncio
 from collections.abc import Sequence
 
 from calliope.errors import CorruptRecordError
@@ -55,8 +56,15 @@ class NatsReader:
         if kind == "replicated":
             return Page(RecordRun(), head, head)
         subject = self._subjects.streams.of(stream_id)
+        is_next = self._places.get(stream_id, (0, 0))[0] == after > 0
         begin = await self._place(stream_id, subject, after)
-        rows, complete = await self._rows_after(stream_id, begin, after, limit) if begin else ([], True)
+        looking = asyncio.ensure_future(self._head()) if is_next else None  # there will be more, probably
+        try:
+            rows, complete = await self._rows_after(stream_id, begin, after, limit) if begin else ([], True)
+            end = await looking if looking is not None else 0
+        finally:
+            if looking is not None:
+                looking.cancel()
         if not rows:
             return Page(RecordRun(), head, head)
         last = rows[-1][0]
@@ -65,7 +73,7 @@ class NatsReader:
         if complete and run.last_position == last:
             head = max(head, last)
             return Page(run, head, head)
-        return Page(run, run.last_position, await self._head())
+        return Page(run, run.last_position, end if end > run.last_position else await self._head())
 
     async def all_page(self, selection: Selection, after: int, limit: int) -> Page:
         """Return records of all streams; see `EventStore.read_all`."""
@@ -75,11 +83,13 @@ class NatsReader:
         begin = sequence_of(after + 1)
         subject = self._filter(selection)
         count = limit + 1 if selection == Selection() else max(limit, SCAN_MESSAGES_MIN)
-        raw, all_there = await self._log.read(subject, begin, min(count, SCAN_MESSAGES_MAX))
+        raw, left = await self._log.read(subject, begin, min(count, SCAN_MESSAGES_MAX))
         chosen = _Chosen(selection, after, limit, begin if subject == self._subjects.events else None)
-        if chosen.take(raw, self._rows) and all_there:
+        if chosen.take(raw, self._rows) and not left:
             head = max(head, chosen.through if raw else 0)
             return Page(RecordRun(chosen.records), max(head, after), head)
+        if subject == self._subjects.events and raw[-1].sequence + left == self._arrivals.sequence:
+            return Page(RecordRun(chosen.records), chosen.through, self._arrivals.position)
         return Page(RecordRun(chosen.records), chosen.through, await self._head())
 
     async def stream(self, stream_id: str, kind: StreamKind | None = None) -> StreamSummary | None:
@@ -100,9 +110,9 @@ class NatsReader:
     async def _rows_after(self, stream_id: str, begin: int, after: int, limit: int) -> tuple[list[Row], bool]:
         """Return the rows of a stream's messages after a number, up to the first damage, and whether these are all."""
         rows: list[Row] = []
-        subject, all_there = self._subjects.streams.of(stream_id), False
-        while not rows and not all_there:
-            raw, all_there = await self._log.read(subject, begin, limit + SCANNED_NUMBERS_MAX + 1)
+        subject, left = self._subjects.streams.of(stream_id), 1
+        while not rows and left:
+            raw, left = await self._log.read(subject, begin, limit + SCANNED_NUMBERS_MAX + 1)
             try:
                 if not self._take(raw, rows, stream_id, after, limit):
                     return rows, False
@@ -111,7 +121,7 @@ class NatsReader:
                     return rows, False
                 raise
             begin = raw[-1].sequence + 1 if raw else begin
-        return rows, all_there
+        return rows, not left
 
     def _take(self, raw: Sequence[Raw], rows: list[Row], stream_id: str, after: int, limit: int) -> bool:
         """Add the rows of messages after a number; tell whether there was room for all."""

@@ -29,12 +29,12 @@ class ReplicaProcess:
         runs: the names of its runs.
     """
 
-    def __init__(self, folder: Path, replica_id: str) -> None:
+    def __init__(self, replica_id: str, journal: str) -> None:
         self.replica_id = replica_id
         self.address = ""
         self.acknowledged: Counter[tuple[str, str]] = Counter()
         self.runs: list[str] = []
-        self._path = str(folder / f"{replica_id}.db")
+        self._journal = journal
         self._process: ForkServerProcess
         self._pipe: Connection
         self._reader: threading.Thread
@@ -47,7 +47,9 @@ class ReplicaProcess:
         self._pipe, far = FORKING.Pipe()
         addresses = [peer.address for peer in peers]
         FORKING.set_forkserver_preload(["tests.integration.node_process"])
-        self._process = FORKING.Process(target=main, args=(far, self._path, self.replica_id, self.runs[-1], addresses))
+        self._process = FORKING.Process(
+            target=main, args=(far, self._journal, self.replica_id, self.runs[-1], addresses)
+        )
         self._process.start()
         self._runs_now = True
         far.close()
@@ -113,9 +115,18 @@ class ReplicaProcess:
 
 
 @contextmanager
-def replica_processes(folder: Path, *replica_ids: str) -> Iterator[list[ReplicaProcess]]:
-    """Replicas that run and know one another; killed at the end, whatever happens."""
-    replicas = [ReplicaProcess(folder, replica_id) for replica_id in replica_ids]
+def replica_processes(folder: Path, *replica_ids: str, **journals: str) -> Iterator[list[ReplicaProcess]]:
+    """Replicas that run and know one another; killed at the end, whatever happens.
+
+    Args:
+        folder: where their journals are …
+        replica_ids: who they are.
+        journals: … unless the URL of a replica's journal is said here.
+    """
+    replicas = [
+        ReplicaProcess(replica_id, journals.get(replica_id, str(folder / f"{replica_id}.db")))
+        for replica_id in replica_ids
+    ]
     try:
         for number, replica in enumerate(replicas):
             replica.start(replicas[:number])

@@ -1,9 +1,11 @@
 """Replicas whose journals are on PostgreSQL: a node and other processes over one journal, and never two nodes."""
 
+import time
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 
 import anyio
 import anyio.to_thread
@@ -18,7 +20,10 @@ from calliope.stores.replica_store import ReplicaStore
 from crdts import GCounter, ORSet, VersionVector
 from replication import Node
 from replication.errors import StaleValueError
-from tests.postgres import new_schema, url_of_schema
+from tests.integration.journal_clerks import clerks
+from tests.integration.node_processes import converged, replica_processes
+from tests.integration.test_nodes_killed import check_nothing_lost_nothing_twice
+from tests.postgres import new_schema, own_server, url_of_schema
 
 pytestmark = pytest.mark.anyio
 
@@ -268,3 +273,45 @@ async def test_a_role_needs_no_more_than_the_documented_rights_to_be_a_node(post
         await store.forget_operations(through=store.checkpoint)
         await node.replicator.delete("visits")
         assert of(url, "SELECT server <> '' FROM replica") == [(True,)]
+
+
+@pytest.mark.soak
+def test_processes_that_write_while_the_server_and_the_node_are_killed_lose_and_double_nothing(tmp_path: Path) -> None:
+    random, acknowledged = Random(3), set[str]()
+    with own_server() as server:
+        url = url_of_schema(server.url, new_schema())
+        with replica_processes(tmp_path, "berlin", "lisbon", berlin=url) as replicas:
+            berlin, lisbon = replicas
+            for replica in replicas:
+                assert replica.told("write", 0.02) is None
+            with clerks(url, ("anna", "ben", "cleo")) as pipes:
+                acknowledged.update(pipe.recv() for pipe in pipes)
+                for kill in range(4):
+                    time.sleep(random.uniform(0.2, 0.8))
+                    if kill % 2:
+                        berlin.kill()
+                        berlin.start([lisbon])
+                        assert berlin.told("write", 0.02) is None
+                    else:
+                        server.kill()
+                        server.start()
+                for pipe in pipes:
+                    pipe.send("end")
+                for pipe in pipes:
+                    with suppress(EOFError):
+                        while pipe.poll(PATIENCE_SECONDS):
+                            acknowledged.add(pipe.recv())
+            held = converged(replicas)
+            assert [replica.end() for replica in replicas] == [0, 0]
+        logs = of(
+            url,
+            "SELECT replica_log.number - floor, count(log_entry.number) FILTER (WHERE log_entry.number > floor)"
+            " FROM replica_log LEFT JOIN log_entry ON id = log GROUP BY id",
+        )
+        assert all(numbers == entries for numbers, entries in logs)
+    clerks_wrote = [name for name in held["events"] if not name.startswith(("berlin", "lisbon"))]
+    assert len(acknowledged) > 100
+    print(f"{len(acknowledged)} events of three processes, all there once")
+    assert sorted(clerks_wrote) == sorted(acknowledged)
+    held["events"] = [name for name in held["events"] if name not in acknowledged]
+    check_nothing_lost_nothing_twice(held, replicas)

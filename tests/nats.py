@@ -158,6 +158,7 @@ class OwnServer:
         """Have it do nothing, with its connections open, until `resume`."""
         assert self._process is not None, f"{self.name} is down"
         self._process.send_signal(signal.SIGSTOP)
+        os.waitpid(self._process.pid, os.WUNTRACED)  # until all of it has stopped
 
     def resume(self) -> None:
         """Have it go on."""

@@ -1,7 +1,7 @@
 """Cables between nodes of one process: TCP connections go through them, and they can be cut and mended."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
 
@@ -12,6 +12,7 @@ class Cable:
         self.address = ""
         self._far = far
         self._is_whole = True
+        self._is_deaf = False
         self._server: asyncio.Server
         self._ends: set[asyncio.StreamWriter] = set()
         self._carrying: set[asyncio.Task[None]] = set()
@@ -26,8 +27,12 @@ class Cable:
         for end in self._ends:
             end.transport.abort()
 
+    def deafen(self) -> None:
+        """Carry on what is sent, and lose all answers, until it is mended."""
+        self._is_deaf = True
+
     def mend(self) -> None:
-        self._is_whole = True
+        self._is_whole, self._is_deaf = True, False
 
     async def aclose(self) -> None:
         self.cut()
@@ -52,16 +57,20 @@ class Cable:
         self._ends |= ends
         try:
             if self._is_whole:
-                await asyncio.gather(_pump(reader, far_writer), _pump(far_reader, writer))
+                await asyncio.gather(
+                    _pump(reader, far_writer, lambda: False), _pump(far_reader, writer, lambda: self._is_deaf)
+                )
         finally:
             self._ends -= ends
             far_writer.transport.abort()
 
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Hand on what comes, until either side is gone; then both are."""
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, lost: Callable[[], bool]) -> None:
+    """Hand on what comes and is not lost, until either side is gone; then both are."""
     with suppress(OSError):
         while chunk := await reader.read(65536):
+            if lost():
+                continue
             writer.write(chunk)
             await writer.drain()
     writer.close()

@@ -26,17 +26,29 @@ class Ping:
 
 async def contend(journal: Journal, run: int, events: int) -> int:
     """Append so many events, each behind what was read; return how often another was first."""
-    stream = journal.event_stream(CONTENDED, Step)
-    conflicts = 0
-    for request in range(events):
-        while True:
-            version = await stream.version()
-            try:
-                await stream.persist(Step(run, 0, request, 0, 1), expected_version=version)
-                break
-            except ExpectedVersionError:
-                conflicts += 1
-    return conflicts
+    return sum([await _append_behind_what_was_read(journal, run, request) for request in range(events)])
+
+
+async def contend_until(ended: asyncio.Event, journal: Journal, run: int, pause_seconds: float) -> tuple[int, int]:
+    """Append events, each behind what was read, until that has ended; return how many, and how many conflicts."""
+    events = conflicts = 0
+    while not ended.is_set():
+        conflicts += await _append_behind_what_was_read(journal, run, events)
+        events += 1
+        await asyncio.sleep(pause_seconds)
+    return events, conflicts
+
+
+async def _append_behind_what_was_read(journal: Journal, run: int, request: int) -> int:
+    stream, conflicts = journal.event_stream(CONTENDED, Step), 0
+    while True:
+        version = await stream.version()
+        try:
+            await stream.persist(Step(run, 0, request, 0, 1), expected_version=version)
+        except ExpectedVersionError:
+            conflicts += 1
+        else:
+            return conflicts
 
 
 async def ping(journal: Journal, events: int) -> None:

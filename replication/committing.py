@@ -46,6 +46,7 @@ class Committing:
         self._clock = clock
         self.writing = anyio.Lock()
         self._gathering = CommitBatch(keys.log_id)
+        self._under_way: CommitBatch | None = None
         self._wanted = anyio.Event()
         self._is_unsure = False
         self._closed = False
@@ -74,6 +75,13 @@ class Committing:
         self._wanted.set()
         return self._gathering
 
+    def carrying(self, key: str) -> CommitBatch | None:
+        """Return the last batch that carries operations of a key and is not done; None: there is none."""
+        for batch in (self._gathering, self._under_way):
+            if batch is not None and key in batch.keys:
+                return batch
+        return None
+
     async def run(self) -> None:
         """Commit what gathers, until cancelled; a commit under way is finished, what has gathered fails."""
         try:
@@ -82,8 +90,10 @@ class Committing:
                 self._wanted = anyio.Event()
                 batch, self._gathering = self._gathering, CommitBatch(self._keys.log_id)
                 if not batch.is_empty:
+                    self._under_way = batch
                     with anyio.CancelScope(shield=True):
                         await self._commit(batch)
+                    self._under_way = None
         finally:
             self._closed = True
             self._fail_gathering(JournalClosedError("the replicator is closed; nothing was written"))

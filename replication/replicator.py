@@ -45,7 +45,7 @@ from replication.operations_behind import OPERATIONS_BEHIND_BYTES_MAX
 from replication.quarantine import Quarantine
 from replication.single_replica import checked_replicas
 from replication.updates import Update
-from replication.updating import Updating
+from replication.updating import Submitted, Updating
 from replication.version_token import VersionToken
 
 FOLLOWING_AGAIN = Backoff(first_seconds=0.5, longest_seconds=10.0, jitter=0.5)
@@ -176,6 +176,10 @@ class Replicator:
         not matter; if it raises, nothing has happened. (It is called again if the replica moves to another log before
         the commit.) Updates by many tasks at once share commits.
 
+        If there is nothing to do, because nothing was done to the value or the function left it as it was, nothing is
+        written, and so many replicas must hold what the key consists of: who adds an element unless it is there knows
+        afterwards that they have it. A key of which nothing is known is held by all.
+
         Args:
             key: the key.
             change: a value from `get`, or a type, such as `ORSet`.
@@ -197,10 +201,10 @@ class Replicator:
         _check(key, replicas, timeout)
         check_change(change, function)
         if function is None:
-            token = await self._updating.with_value(key, change)
+            submitted = await self._updating.with_value(key, change)
         else:
-            token = await self._updating.with_function(key, checked_type_name(change), function)
-        return await self._acknowledged(token, replicas, timeout)
+            submitted = await self._updating.with_function(key, checked_type_name(change), function)
+        return await self._acknowledged(submitted, replicas, timeout)
 
     async def delete(self, key: str, *, replicas: Replicas = 1, timeout: float = 5.0) -> VersionToken:
         """Undo everything that is known of a key; `keys` does not list it until somebody writes it again.
@@ -347,10 +351,13 @@ class Replicator:
             await self._agreement.caught_up(replicas, timeout)
         await self._keys.reach()
 
-    async def _acknowledged(self, token: VersionToken, replicas: Replicas, timeout: float) -> VersionToken:
+    async def _acknowledged(self, submitted: Submitted, replicas: Replicas, timeout: float) -> VersionToken:
         if replicas != 1:
-            await self._agreement.acknowledged(token.log_id, token.number, replicas, timeout)
-        return token
+            until = self._clock.now() + timeout
+            for log_id, number in submitted.held.items():
+                left = max(0.0, until - self._clock.now())
+                await self._agreement.acknowledged(log_id, number, replicas, left)
+        return submitted.token
 
 
 def _check(key: str, replicas: Replicas, timeout: float) -> None:

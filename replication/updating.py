@@ -1,7 +1,7 @@
 """`Updating`: what is done to keys becomes operations, prepared on what is promised, and committed in batches."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 from calliope.stores.replica_store import ReplicaStore
 from crdts import Crdt, MalformedOperationError
@@ -14,6 +14,19 @@ from replication.key_state import KeyState
 from replication.local_changes import LocalChanges, changes_of
 from replication.typed_state import TypedState
 from replication.version_token import VersionToken
+
+
+class Submitted(NamedTuple):
+    """An update that is durable here.
+
+    Attributes:
+        token: what others wait for until they see it.
+        held: of each log, up to which entry who holds the update must hold it. If there was nothing to do, these are
+            the entries that the value consists of: it is as if they had been asked for again.
+    """
+
+    token: VersionToken
+    held: Mapping[str, int]
 
 
 class Updating:
@@ -30,7 +43,7 @@ class Updating:
         self._keys = keys
         self._committing = committing
 
-    async def with_value(self, key: str, value: Crdt) -> VersionToken:
+    async def with_value(self, key: str, value: Crdt) -> Submitted:
         """Submit what was done to a value that was handed out; return when it is durable.
 
         Raises:
@@ -46,11 +59,11 @@ class Updating:
         state.check_type(value.type_name)
         batch = self._submit(state, value, changes)
         try:
-            return await batch.outcome()
+            return await self._outcome(state, batch)
         except StaleValueError as error:
             raise StaleValueError(key, error.reason) from None
 
-    async def with_function(self, key: str, type_name: str, function: Callable[[Any], object]) -> VersionToken:
+    async def with_function(self, key: str, type_name: str, function: Callable[[Any], object]) -> Submitted:
         """Submit what a function does to the current value; return when it is durable.
 
         Raises:
@@ -62,12 +75,14 @@ class Updating:
             state = await self._keys.state(key)
             state.check_type(type_name)
             batch = self._prepare(state, type_name, function)
+            if batch is None and state.is_promised:  # what the function saw, and left as it is, may still fail
+                batch = self._committing.carrying(key)
             try:
-                return await batch.outcome()
+                return await self._outcome(state, batch)
             except StaleValueError:
                 continue  # the replica has moved to another log
 
-    async def delete(self, key: str) -> VersionToken:
+    async def delete(self, key: str) -> Submitted:
         """Undo all that is known of a key; return when that is durable.
 
         Raises:
@@ -79,7 +94,7 @@ class Updating:
             state = await self._keys.state(key)
             batch = self._prepare_deletion(state)
             try:
-                return await batch.outcome()
+                return await self._outcome(state, batch)
             except StaleValueError:
                 continue  # the replica has moved to another log
 
@@ -89,7 +104,7 @@ class Updating:
         if changes.log_id != self._keys.log_id:
             raise StaleValueError(changes.key, "the replica writes in another log now")
 
-    def _submit(self, state: KeyState, value: Crdt, changes: LocalChanges) -> CommitBatch:
+    def _submit(self, state: KeyState, value: Crdt, changes: LocalChanges) -> CommitBatch | None:
         typed = state.typed(value.type_name)
         batch = self._committing.gathering
         operations = changes.take()
@@ -101,20 +116,20 @@ class Updating:
             changes.operations = operations
             raise
         value.reload(typed.promised if adopted else typed.shown)
-        return batch if adopted else self._nothing_to_do()
+        return batch if adopted else None
 
-    def _prepare(self, state: KeyState, type_name: str, function: Callable[[Any], object]) -> CommitBatch:
+    def _prepare(self, state: KeyState, type_name: str, function: Callable[[Any], object]) -> CommitBatch | None:
         typed = state.typed(type_name)
         batch = self._committing.gathering
         operations = typed.prepare(function)
         if not operations:
-            return self._nothing_to_do()
+            return None
         self._add(batch, state, typed, operations)
         return batch
 
-    def _prepare_deletion(self, state: KeyState) -> CommitBatch:
+    def _prepare_deletion(self, state: KeyState) -> CommitBatch | None:
         if not (state.is_listed or state.is_promised):
-            return self._nothing_to_do()
+            return None
         used = [typed for typed in state.types.values() if typed.is_used]
         if not used:
             raise MalformedOperationError(f"nothing of key {state.key!r} can be read here; it was not deleted")
@@ -138,7 +153,10 @@ class Updating:
             raise
         batch.add(state.key, operations, items, on_failure)
 
-    def _nothing_to_do(self) -> CommitBatch:
-        batch = CommitBatch(self._keys.log_id)
-        batch.succeed(VersionToken(self._keys.log_id, self._store.vector[self._keys.log_id]))
-        return batch
+    async def _outcome(self, state: KeyState, batch: CommitBatch | None) -> Submitted:
+        """Wait for a commit; None: there is nothing to wait for."""
+        if batch is not None:
+            token = await batch.outcome()
+            return Submitted(token, {token.log_id: token.number})  # who holds that holds its past
+        token = VersionToken(self._keys.log_id, self._store.vector[self._keys.log_id])
+        return Submitted(token, dict(state.entries))

@@ -3,7 +3,9 @@
 import ipaddress
 
 from calliope.limits import checked_text
-from replication.wire import ADDRESS_BYTES_MAX
+
+ADDRESS_BYTES_MAX = 300
+"""UTF-8 bytes of "host:port"."""
 
 PORT_MAX = 65_535
 

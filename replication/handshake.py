@@ -25,9 +25,10 @@ from typing import Any, Literal
 import msgspec
 
 from calliope.limits import checked_text
+from replication.addresses import ADDRESS_BYTES_MAX
 from replication.errors import MalformedMessageError, PeerRefusedError
+from replication.identifiers import checked_replica_id
 from replication.seal import Seal
-from replication.wire import ADDRESS_BYTES_MAX, checked_replica_id
 
 PROTOCOL_VERSION = 1
 

@@ -33,13 +33,13 @@ from replication.core.replica import MemberReport, ReplicaCore
 from replication.core.settings import Settings
 from replication.discovery import Discovery
 from replication.engine import Engine
+from replication.identifiers import checked_replica_id
 from replication.links import Links
 from replication.node_lock import held, held_by_server
 from replication.replicator import Replicator
 from replication.single_replica import checked_replicas
 from replication.transports.protocol import Transport
 from replication.transports.websocket import WebSocketTransport
-from replication.wire import checked_replica_id
 
 INCARNATION_BYTES = 4
 """How many random bytes tell the logs of one replica apart."""

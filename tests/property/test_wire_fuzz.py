@@ -29,6 +29,7 @@ from replication.core.messages import (
     SnapshotRequest,
 )
 from replication.errors import MalformedMessageError
+from replication.identifiers import checked_log_id
 from replication.wire import decode, encode
 
 numbers = st.integers(0, 2**63 - 1)
@@ -93,7 +94,7 @@ def check_bounds(part: object) -> None:
         assert len(part.encode()) <= STREAM_ID_BYTES_MAX
     elif isinstance(part, dict):
         for log_id, number in part.items():
-            assert wire.checked_log_id(log_id)
+            assert checked_log_id(log_id)
             check_bounds(number)
     elif isinstance(part, tuple):
         for item in part:

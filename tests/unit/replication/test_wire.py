@@ -4,7 +4,7 @@ import pytest
 from calliope.stores.replica_store import StoredState
 from calliope.stores.versioned import Item, LogEntry, Versioned, log_entry
 from crdts import VersionVector
-from replication import wire
+from replication import wire, wire_shapes
 from replication.core.messages import (
     Acknowledgement,
     Answer,
@@ -20,7 +20,8 @@ from replication.core.messages import (
     SnapshotRequest,
 )
 from replication.errors import MalformedMessageError
-from replication.wire import checked_log_id, checked_replica_id, decode, encode
+from replication.identifiers import checked_log_id, checked_replica_id
+from replication.wire import decode, encode
 
 BERLIN, PARIS = "berlin~0011223344556677", "päris~a"
 VECTOR = VersionVector({BERLIN: 7, PARIS: 2**63 - 1})
@@ -136,14 +137,14 @@ def test_a_lie_is_malformed(name):
 @pytest.mark.parametrize(
     "data",
     [
-        raw("ack", {f"b~{number:x}": 1 for number in range(wire.LOGS_MAX + 1)}),
-        raw("digest", ROW_FIELDS, {}, [ROW_FIELDS] * (wire.ROWS_MAX + 1)),
-        raw("digest", ROW_FIELDS, {}, [], [["rome", {}]] * (wire.FENCES_MAX + 1)),
-        raw("digest", ROW_FIELDS, {}, [], [], ["rome"] * (wire.NEIGHBOURS_MAX + 1)),
-        raw("heartbeat", 1, [["rome", 1.0]] * (wire.ROWS_MAX + 1)),
-        raw("entries", [[BERLIN, 1, "events", 1, b""]] * (wire.ENTRIES_MAX + 1)),
-        raw("snapshot", ["", 0], {}, [["k", "t", b""]] * (wire.STATES_MAX + 1), [], None),
-        raw("snapshot", ["", 0], {}, [], [[BERLIN, 1, "events", 1, b""]] * (wire.ENTRIES_MAX + 1), None),
+        raw("ack", {f"b~{number:x}": 1 for number in range(wire_shapes.LOGS_MAX + 1)}),
+        raw("digest", ROW_FIELDS, {}, [ROW_FIELDS] * (wire_shapes.ROWS_MAX + 1)),
+        raw("digest", ROW_FIELDS, {}, [], [["rome", {}]] * (wire_shapes.FENCES_MAX + 1)),
+        raw("digest", ROW_FIELDS, {}, [], [], ["rome"] * (wire_shapes.NEIGHBOURS_MAX + 1)),
+        raw("heartbeat", 1, [["rome", 1.0]] * (wire_shapes.ROWS_MAX + 1)),
+        raw("entries", [[BERLIN, 1, "events", 1, b""]] * (wire_shapes.ENTRIES_MAX + 1)),
+        raw("snapshot", ["", 0], {}, [["k", "t", b""]] * (wire_shapes.STATES_MAX + 1), [], None),
+        raw("snapshot", ["", 0], {}, [], [[BERLIN, 1, "events", 1, b""]] * (wire_shapes.ENTRIES_MAX + 1), None),
     ],
     ids=["logs", "rows", "fences", "neighbours", "ages", "entries", "states", "entries of a snapshot"],
 )

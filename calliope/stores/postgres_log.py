@@ -1,8 +1,8 @@
 """The log of a journal in PostgreSQL: its tables, how it stands, and what a transaction does with it.
 
     replica      one row: the log that is written to, the first one, the highest log position, the checkpoint; a version
-                 that grows with every change of these or of `replica_log`; the server they were last written on; the
-                 node that holds the journal (see `postgres_lease`)
+                 that grows with every change of these or of `replica_log`; the lineage of the database that they were
+                 last written in; the node that holds the journal (see `postgres_lease`)
     replica_log  a number for each log id, the number of its last entry, its floor, and the version that changed them
     log_entry    one row an entry; `position` is the order in which this journal came to hold them
     stream_version
@@ -15,9 +15,10 @@ numbered by any number of processes, in the order of their commits, and none of 
 version says under the lock whether that is true still.
 
 A database may have gone back in time: restored from a backup, or a standby that took over and had not received all.
-Then numbers are taken that it does not know of. The server's identifier and timeline tell
-(https://www.postgresql.org/docs/current/continuous-archiving.html#BACKUP-TIMELINES): who writes on another than the
-last one begins a fresh log, whether a node runs or not. What they do not tell, such as a disk that was copied back
+Then numbers are taken that it does not know of. Its *lineage* tells: the server's identifier and timeline
+(https://www.postgresql.org/docs/current/continuous-archiving.html#BACKUP-TIMELINES), and the numbers of the database
+and the table, which are others after a restore from a dump, or in a copy. Who writes in another lineage than the last
+one begins a fresh log, whether a node runs or not. What the lineage does not tell, such as a disk that was copied back
 under the server, a node finds out from the other replicas.
 """
 
@@ -43,7 +44,7 @@ CREATE TABLE replica (
     log_position bigint NOT NULL,
     checkpoint bigint NOT NULL,
     forgotten_through bigint NOT NULL,
-    server text NOT NULL,
+    lineage text NOT NULL,
     holder text NOT NULL
 );
 CREATE UNIQUE INDEX only_one_replica ON replica ((true));
@@ -87,7 +88,7 @@ CREATE TABLE replica_fact (
 Connection = psycopg.Connection[tuple[object, ...]]
 
 LOG = (
-    "SELECT replica.version, log, first_log, log_position, checkpoint, forgotten_through, server, holder,"
+    "SELECT replica.version, log, first_log, log_position, checkpoint, forgotten_through, lineage, holder,"
     " id, log_id, number, floor FROM replica LEFT JOIN replica_log ON replica_log.version > %s"
 )
 """How the log stands, and what has changed of the logs since a version: see `stored_log`."""
@@ -112,8 +113,9 @@ _DELETE_OPERATIONS = (
     " RETURNING log, log_entry.number)"
     " SELECT log_id, max(gone.number) FROM gone JOIN replica_log ON id = log GROUP BY log_id"
 )
-_SERVER = (
-    "SELECT system_identifier || '/' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) FROM pg_control_system()"
+_LINEAGE = (
+    "SELECT concat_ws('/', system_identifier, left(pg_walfile_name(pg_current_wal_insert_lsn()), 8), pg_database.oid,"
+    " 'replica'::regclass::oid) FROM pg_control_system(), pg_database WHERE datname = current_database()"
 )
 _INSERT_ENTRIES = insert_statement("log_entry", "bigint", "bigint", "bigint", "text", "bigint", "bytea")
 _PUT_LOGS = (
@@ -131,7 +133,7 @@ _PUT_FACTS = (
 _FORGET_FACTS = b"DELETE FROM replica_fact WHERE name = ANY (%s::text[])"
 _UPDATE = (
     b"UPDATE replica SET version = %s, log = %s, first_log = %s, log_position = %s, checkpoint = %s,"
-    b" forgotten_through = %s, server = %s, holder = %s"
+    b" forgotten_through = %s, lineage = %s, holder = %s"
 )
 
 
@@ -143,21 +145,21 @@ class StoredLog:
         version: grows with every change.
         state: how it stood.
         numbers: the row of each log id.
-        server: on which server it was last written; empty: that is not known.
+        lineage: in which lineage of the database it was last written; empty: that is not known.
         holder: the node that holds the journal, or did last.
     """
 
     version: int = -1
     state: LogState = field(default_factory=LogState)
     numbers: dict[str, int] = field(default_factory=dict)
-    server: str = ""
+    lineage: str = ""
     holder: str = ""
 
 
 def stored_log(rows: Sequence[tuple[object, ...]], known: StoredLog) -> StoredLog:
     """Return the log as `LOG` has found it, asked with the version that is known."""
     fetched = cast(list[tuple[Any, ...]], rows)
-    version, log, first_log, position, checkpoint, forgotten_through, server, holder = fetched[0][:8]
+    version, log, first_log, position, checkpoint, forgotten_through, lineage, holder = fetched[0][:8]
     if version == known.version:
         return known
     changed = [row[8:] for row in fetched if row[8] is not None]
@@ -172,7 +174,7 @@ def stored_log(rows: Sequence[tuple[object, ...]], known: StoredLog) -> StoredLo
         known.state.vector.merge(VersionVector({log_id: number for _, log_id, number, _ in changed})),
         known.state.floor.merge(VersionVector({log_id: floor for _, log_id, _, floor in changed})),
     )
-    return StoredLog(version, state, numbers, server, holder)
+    return StoredLog(version, state, numbers, lineage, holder)
 
 
 def entries_of(rows: Sequence[tuple[object, ...]]) -> list[tuple[int, LogEntry]]:
@@ -183,10 +185,10 @@ def entries_of(rows: Sequence[tuple[object, ...]]) -> list[tuple[int, LogEntry]]
     ]
 
 
-def server_of(connection: Connection) -> str:
-    """Return the server's identifier and timeline; empty if it does not tell."""
+def lineage_of(connection: Connection) -> str:
+    """Return the lineage of the database; empty if the server does not tell."""
     try:
-        row = connection.execute(_SERVER).fetchone()
+        row = connection.execute(_LINEAGE).fetchone()
     except psycopg.DatabaseError:
         if connection.broken:
             raise
@@ -222,10 +224,10 @@ class PostgresLog:
         rows = self._connection.execute(_DELETE_OPERATIONS.encode(), (after, through)).fetchall()
         return dict(cast(list[tuple[str, int]], rows))
 
-    def insert(self, batch: LogBatch, server: str, holder: str) -> StoredLog:
+    def insert(self, batch: LogBatch, lineage: str, holder: str) -> StoredLog:
         """Write what was gathered, without waiting for the server's answers; return the log as it will be."""
         batch.finish()
-        state, numbers, server = batch.state, self._numbers(batch), server or self._before.server
+        state, numbers, lineage = batch.state, self._numbers(batch), lineage or self._before.lineage
         connection = self._connection
         entries = [
             (position, numbers[entry.log_id], entry.number, entry.kind, entry.checksum, entry.body)
@@ -240,14 +242,14 @@ class PostgresLog:
         if (state, holder) == (self._before.state, self._before.holder):
             return self._before
         changed = sorted({*batch.changed_logs, *(numbers.keys() - self._before.numbers.keys())})
-        after = StoredLog(self._before.version + 1, state, numbers, server, holder)
+        after = StoredLog(self._before.version + 1, state, numbers, lineage, holder)
         logs = [
             (numbers[log_id], log_id, state.vector[log_id], state.floor[log_id], after.version) for log_id in changed
         ]
         inserted(connection, _PUT_LOGS, logs)
         used, first = numbers.get(state.log_id), numbers.get(state.first_log_id)
         places = state.position, state.checkpoint, state.forgotten_through
-        connection.execute(_UPDATE, (after.version, used, first, *places, server, holder))
+        connection.execute(_UPDATE, (after.version, used, first, *places, lineage, holder))
         return after
 
     def _numbers(self, batch: LogBatch) -> dict[str, int]:

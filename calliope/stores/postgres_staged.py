@@ -119,11 +119,11 @@ class Staged:
         inserted(connection, _INSERT_TAGS, self._tags)
         inserted(connection, _PUT_VERSIONS, list(self.versions.values()))
 
-    def insert_log(self, server: str) -> bool:
+    def insert_log(self, lineage: str) -> bool:
         """Write what the log gained, and say in `advance` how it stands then; tell whether it has changed."""
         before = self.advance.log
         if before is None:
             return False
-        after = self.advance.log = self._stored.insert(self.log, server, self.holder)
+        after = self.advance.log = self._stored.insert(self.log, lineage, self.holder)
         self.advance.entries += self.log.entries
         return after is not before

@@ -29,7 +29,7 @@ from calliope.stores.log_state import new_log_id
 from calliope.stores.postgres_address import PostgresAddress
 from calliope.stores.postgres_errors import is_lost, translated
 from calliope.stores.postgres_lease import taken_over
-from calliope.stores.postgres_log import PostgresLog, StoredLog, server_of
+from calliope.stores.postgres_log import PostgresLog, StoredLog, lineage_of
 from calliope.stores.postgres_log_reader import PostgresLogReader
 from calliope.stores.postgres_reader import Connection, PostgresReader
 from calliope.stores.postgres_staged import Advance, Staged
@@ -98,7 +98,7 @@ class PostgresWriter:
         self.log = PostgresLogReader(connection).log(StoredLog())
         self.head = self._reader.head()
         self.holder = ""
-        self._server = server_of(connection)
+        self._lineage = lineage_of(connection)
         self._batch = 0
         self._streams = PostgresStreams(journal_id, self._reader, self.head)
         self._closing = False
@@ -148,7 +148,7 @@ class PostgresWriter:
             self._connection = self._address.connect()
             self._reader = PostgresReader(self._connection)
             self._streams.use(self._reader)
-            self._server = server_of(self._connection)
+            self._lineage = lineage_of(self._connection)
         return self._connection
 
     def _committed(self, staged: Staged) -> Advance:
@@ -199,7 +199,7 @@ class PostgresWriter:
         staged = Staged(advance, LogBatch(log.state, stored), stored, stream_count, type_count)
         staged.keys = wanted.keys
         if wanted.concerns_log:
-            self._leave_log_of_another_server(log, staged.log)
+            self._leave_log_of_another_lineage(log, staged.log)
         for pending in batch:
             self._stage(connection, pending, staged, wanted)
         staged.advance.records += staged.records
@@ -210,7 +210,7 @@ class PostgresWriter:
         """Write what was staged, and commit."""
         with connection.pipeline():
             staged.insert(connection)
-            log_changed = staged.insert_log(self._server)
+            log_changed = staged.insert_log(self._lineage)
             if staged.records:
                 connection.execute(_MOVE_END, (staged.head, staged.stream_count, staged.type_count))
             if staged.records or log_changed:
@@ -247,9 +247,9 @@ class PostgresWriter:
             else:
                 advance.log_jumped_to = log.state.position
 
-    def _leave_log_of_another_server(self, log: StoredLog, batch: LogBatch) -> None:
+    def _leave_log_of_another_lineage(self, log: StoredLog, batch: LogBatch) -> None:
         """Begin a fresh log if the database may have gone back in time: see `postgres_log`."""
-        if log.state.log_id and log.server and self._server and log.server != self._server:
+        if log.state.log_id and log.lineage and self._lineage and log.lineage != self._lineage:
             batch.use(new_log_id(replica_of(log.state.log_id)))
 
     def _stage(self, connection: Connection, pending: Pending[Request, object], staged: Staged, wanted: Wanted) -> None:

@@ -1,11 +1,12 @@
 """Replicas whose journals are on PostgreSQL: a node and other processes over one journal, and never two nodes."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from urllib.parse import urlsplit, urlunsplit
 
 import anyio
 import anyio.to_thread
@@ -56,11 +57,25 @@ def url(postgres_url: str) -> str:
     return url_of_schema(postgres_url, new_schema())
 
 
+@pytest.fixture
+def database_names(postgres_url: str) -> Iterator[tuple[str, str]]:
+    """Two names of databases, which are dropped in the end."""
+    names = f"{new_schema()}_before", f"{new_schema()}_restored"
+    yield names
+    for name in names:
+        of(postgres_url, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
 def of(url: str, statement: str) -> list[tuple[object, ...]]:
     """Run a statement beside the journal."""
     with PostgresAddress.parse(url).connect() as connection:
         cursor = connection.execute(statement.encode())
         return cursor.fetchall() if cursor.description else []
+
+
+def in_database(url: str, name: str) -> str:
+    """Return the URL of another database of a server."""
+    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
 
 
 def store_of(holder: Journal | Node) -> PostgresStore:
@@ -207,14 +222,48 @@ async def test_a_node_whose_connections_are_lost_goes_on(url: str, monkeypatch: 
             assert (await node.replicator.get("visits", GCounter)).value == 3
 
 
-async def test_on_another_server_or_timeline_whoever_writes_begins_a_fresh_log(url: str) -> None:
-    """A database that was restored, or a standby that took over, may lack what others have seen of the log."""
+async def test_a_database_that_was_restored_is_written_in_a_fresh_log_and_forks_nothing(
+    postgres_url: str, database_names: tuple[str, str], tmp_path: Path
+) -> None:
+    """What others have seen of the old log after the backup is theirs to tell, and comes back."""
+    before, restored = database_names
+    of(postgres_url, f"CREATE DATABASE {before}")
+    async with Node.open(tmp_path / "oslo.db", replica_id="oslo", listen="127.0.0.1:0") as oslo:
+
+        async def write(name: str) -> None:
+            berlin = Node.open(in_database(postgres_url, before), replica_id="berlin", peers=[oslo.address])
+            async with berlin:
+                await berlin.journal.replicated_event_stream("s", Written, replica_id="berlin").persist(Written(name))
+                await berlin.replicator.update("cart", ORSet, lambda cart: cart.add(name), replicas=2)
+                await same([berlin, oslo])
+
+        with anyio.fail_after(PATIENCE_SECONDS):
+            await write("kept")
+            of(postgres_url, f"CREATE DATABASE {restored} TEMPLATE {before}")
+            await write("lost")
+            async with Journal.open(in_database(postgres_url, restored)) as journal:
+                clerk = journal.replicated_event_stream("s", Written, replica_id="clerk")
+                old_log_id = store_of(journal).log_id
+                await clerk.persist(Written("clerk"))
+                assert old_log_id != store_of(journal).log_id
+            async with Node.open(
+                in_database(postgres_url, restored), replica_id="berlin", peers=[oslo.address]
+            ) as berlin:
+                await berlin.journal.replicated_event_stream("s", Written, replica_id="berlin").persist(Written("new"))
+                await berlin.replicator.update("cart", ORSet, lambda cart: cart.add("new"), replicas=2)
+                await same([berlin, oslo])
+                for node in (berlin, oslo):
+                    assert sorted(await names(node)) == ["clerk", "kept", "lost", "new"]
+                    assert (await node.replicator.get("cart", ORSet)).value == {"kept", "lost", "new"}
+
+
+async def test_who_comes_to_a_database_of_another_lineage_moves_on_but_once(url: str) -> None:
     async with Journal.open(url) as journal:
         stream = journal.replicated_event_stream("s", Written, replica_id="berlin")
         await stream.persist(Written("before"))
         store = store_of(journal)
         log_id = store.log_id
-        of(url, "UPDATE replica SET server = '1/00000001', version = version + 1")
+        of(url, "UPDATE replica SET lineage = 'another', version = version + 1")
         await stream.persist(Written("after"))
         assert store.log_id != log_id
         assert store.log_id.startswith("berlin~")
@@ -272,7 +321,7 @@ async def test_a_role_needs_no_more_than_the_documented_rights_to_be_a_node(post
         store = store_of(node)
         await store.forget_operations(through=store.checkpoint)
         await node.replicator.delete("visits")
-        assert of(url, "SELECT server <> '' FROM replica") == [(True,)]
+        assert of(url, "SELECT lineage <> '' FROM replica") == [(True,)]
 
 
 @pytest.mark.soak

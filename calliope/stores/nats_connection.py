@@ -36,6 +36,9 @@ CONNECT_SECONDS = 5.0
 ATTEMPT_SECONDS = 3.0
 """How long an answer is waited for before a question is asked again."""
 
+PING_SECONDS = 2
+"""How long a server may take to say that it is there, when it does not answer a question."""
+
 RETRY_SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 """The pauses before a question is asked again; the last one repeats."""
 
@@ -94,6 +97,7 @@ class NatsConnection:
         self._expected: dict[str, Done] = {}
         self._heard: dict[str, Callable[[], None]] = {}
         self._last_error = ""
+        self._checking = False
         self._closed = False
 
     async def open(self) -> None:
@@ -189,6 +193,8 @@ class NatsConnection:
                 raise
             except (nats.errors.Error, StorageError, TimeoutError) as error:
                 reason = str(error) or "no answer"
+                if isinstance(error, TimeoutError) and not pauses.over:
+                    await self._leave_if_it_hangs()
                 if pauses.over or self._closed:
                     last = f"; the last error was {self._last_error}" if self._last_error else ""
                     raise NoAnswerError(reason + last, was_sent=was_sent) from error
@@ -209,6 +215,20 @@ class NatsConnection:
         finally:
             del self._answers[token]
             answer.end()
+
+    async def _leave_if_it_hangs(self) -> None:
+        """Connect to another server if this one answers nothing at all."""
+        client = self._client
+        if client is None or not client.is_connected or self._checking:
+            return
+        self._checking = True
+        try:
+            await client.flush(timeout=PING_SECONDS)
+        except (nats.errors.Error, TimeoutError):
+            with suppress(nats.errors.Error):
+                await client.force_reconnect()
+        finally:
+            self._checking = False
 
     async def _connected(self, pauses: Pauses) -> Client:
         """Return the client once it is connected; a new one if it was closed."""

@@ -40,6 +40,29 @@ class Call:
         self.error: Exception | None = None
 
 
+class _OneConnectionLoop(asyncio.SelectorEventLoop):
+    """An event loop with one connection at a time: a new one ends those before.
+
+    nats-py forgets a connection without closing it when the server that it has reached does not greet.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._connections: list[asyncio.WriteTransport] = []
+
+    async def create_connection(self, *arguments: Any, **options: Any) -> Any:
+        """Connect, as every event loop does."""
+        transport, protocol = await super().create_connection(*arguments, **options)
+        self.end_connections()
+        self._connections.append(transport)
+        return transport, protocol
+
+    def end_connections(self) -> None:
+        """End all connections that are open."""
+        while self._connections:
+            self._connections.pop().abort()  # what was not sent yet is of no use
+
+
 class NatsThread:
     """A thread with an asyncio event loop.
 
@@ -48,7 +71,7 @@ class NatsThread:
     """
 
     def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
+        self.loop = _OneConnectionLoop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._thread = threading.Thread(target=self._work, name="calliope-nats", daemon=True)
         self._thread.start()
@@ -76,6 +99,7 @@ class NatsThread:
                 for task in left:
                     task.cancel()
                 self.loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+            self.loop.end_connections()
             self.loop.run_until_complete(self.loop.shutdown_asyncgens())
         finally:
             self.loop.close()

@@ -147,7 +147,10 @@ class Checks:
         known.ever = known.ever.merge(replica.disk.vector)
 
     def installed(self, replica: Checked) -> None:
-        """A replica holds everything up to a cut."""
+        """A replica holds everything up to a cut, and says all that its states contain."""
+        beyond = replica.disk.values.beyond(replica.disk.vector)
+        if beyond:
+            self.fail("causal delivery", f"{replica.replica_id} has {beyond} in states, and says {replica.disk.vector}")
         known = self._known[replica.replica_id]
         known.ever = known.ever.merge(replica.disk.vector)
         self._note("installed", replica.replica_id)

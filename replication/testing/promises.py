@@ -1,6 +1,7 @@
 """What is promised whatever goes wrong, and the error that says that it was not kept.
 
-* Causal delivery: an entry is held only with everything that its writer held when it wrote it.
+* Causal delivery: an entry is held only with everything that its writer held when it wrote it; states that were taken
+  over contain nothing that is not held.
 * Exactly once: a journal takes each number of a log once, without gaps apart from what a snapshot contains.
 * Durability: nothing is said to be held, or sent, that is not durable; nothing durable is lost by a crash.
 * Quorums: who is counted did hold the entry; a read at a quorum holds what so many replicas held when it began.

@@ -66,6 +66,10 @@ class Values(Protocol):
         """Return the log entries that took effect more than once, as far as it can be told."""
         ...
 
+    def beyond(self, vector: VersionVector) -> list[tuple[str, int]]:
+        """Return the log entries that took effect and are not within a version, as far as it can be told."""
+        ...
+
 
 class AppliedOperations:
     """Per key: how often which entry was applied."""
@@ -112,6 +116,11 @@ class AppliedOperations:
     def applied_twice(self) -> list[tuple[str, int]]:
         """Return the log entries that took effect more than once."""
         return [dot for applied in self._applied.values() for dot, count in applied.items() if count > 1]
+
+    def beyond(self, vector: VersionVector) -> list[tuple[str, int]]:
+        """Return the log entries that took effect and are not within a version."""
+        applied = {dot for applied in self._applied.values() for dot in applied}
+        return sorted([(log_id, number) for log_id, number in applied if number > vector[log_id]])
 
     def _encoded(self, key: str) -> bytes:
         return msgspec.msgpack.encode(sorted((*dot, count) for dot, count in self._applied[key].items()))
@@ -167,6 +176,10 @@ class CrdtValues:
 
     def applied_twice(self) -> list[tuple[str, int]]:
         """Return nothing: a CRDT refuses what it has seen."""
+        return []
+
+    def beyond(self, vector: VersionVector) -> list[tuple[str, int]]:
+        """Return nothing: a CRDT knows its own operations, not the log entries in which they came."""
         return []
 
     def _apply_what_can_be(self) -> None:

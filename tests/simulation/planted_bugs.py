@@ -7,31 +7,42 @@ import msgspec
 
 from calliope.errors import StorageFullError
 from crdts import VersionVector
-from replication.core.effects import Receive, Send, UseLog
+from replication.core.effects import Effects, MergeStates, Receive, Send, Stage, UseLog
 from replication.core.messages import Acknowledgement, Answer, Digest, Entries, SnapshotChunk
 from replication.core.replica import ReplicaCore
-from replication.testing import Disk
+from replication.testing import Disk, Plan, draw, draw_newcomers
 
 
 @dataclass(frozen=True)
 class PlantedBug:
-    """A bug, and the promises by whose breach it must be noticed: the first is the one meant."""
+    """A bug, and the promises by whose breach it must be noticed: the first is the one meant.
+
+    Attributes:
+        name: what is wrong.
+        breaks: the promises.
+        core_type: the protocol with the bug, if it is there.
+        disk_type: the disk with the bug, if it is there.
+        draw_plan: under which plans it shows.
+        first_seed: the seed at which to begin, for a bug that shows seldom.
+    """
 
     name: str
     breaks: tuple[str, ...]
     core_type: Callable[..., ReplicaCore] = ReplicaCore
     disk_type: Callable[..., Disk] = Disk
+    draw_plan: Callable[[int], Plan] = draw
+    first_seed: int = 0
 
 
 PLANTED: list[PlantedBug] = []
 
 
-def plant(name, *breaks):
+def plant(name, *breaks, **where):
     """Add a core or a disk to the planted bugs."""
 
     def add(planted):
         kind = "disk_type" if issubclass(planted, Disk) else "core_type"
-        PLANTED.append(PlantedBug(name, breaks, **{kind: planted}))
+        PLANTED.append(PlantedBug(name, breaks, **{kind: planted}, **where))
         return planted
 
     return add
@@ -322,8 +333,31 @@ class TakesTheFirstChunk(ReplicaCore):
 class LeavesOutAKey(ReplicaCore):
     """Sends all states of a chunk but the last."""
 
-    def states_loaded(self, now, read, states, after_key, *, complete):
-        return super().states_loaded(now, read, list(states)[:-1], after_key, complete=complete)
+    def states_loaded(self, now, read, states, after_key, held, *, complete):
+        return super().states_loaded(now, read, list(states)[:-1], after_key, held, complete=complete)
+
+
+@plant("states merged before all of them are there", "convergence", draw_plan=draw_newcomers)
+class MergesAsTheyCome(ReplicaCore):
+    """Joins states into its own as soon as they are staged."""
+
+    def staged(self, now, stage: Stage):
+        effects = super().staged(now, stage)
+        effects.persist.append(MergeStates(stage.chunk.states))
+        return effects
+
+    def merged(self, now, merge):
+        return super().merged(now, merge) if self._parts.takeover.is_under_way else Effects()
+
+
+@plant("states said to contain no more than the cut", "causal delivery", draw_plan=draw_newcomers, first_seed=180)
+class HidesWhatStatesContain(ReplicaCore):
+    """Does not tell what was written between the cut and the reading of states."""
+
+    def receive(self, now, peer, message):
+        if isinstance(message, SnapshotChunk):
+            message = msgspec.structs.replace(message, reach=VersionVector())
+        return super().receive(now, peer, message)
 
 
 @plant("a fence ignored", "fences")
@@ -351,7 +385,7 @@ class KeepsWindows(ReplicaCore):
         return effects
 
 
-@plant("a window ignored", "bounds")
+@plant("a window ignored", "bounds", "stability")
 class IgnoresWindows(ReplicaCore):
     """Sends whatever a peer lacks at once."""
 

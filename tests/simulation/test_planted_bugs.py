@@ -24,9 +24,9 @@ CAUGHT_AT_ONCE = [
 
 def broken_promise(bug, seeds):
     """Run schedules until one fails; return the promise that was broken, or None."""
-    for seed in range(seeds):
+    for seed in range(bug.first_seed, bug.first_seed + seeds):
         try:
-            Schedule(seed, core_type=bug.core_type, disk_type=bug.disk_type).run()
+            Schedule(seed, draw_plan=bug.draw_plan, core_type=bug.core_type, disk_type=bug.disk_type).run()
         except SimulationError as error:
             return error.promise
     return None

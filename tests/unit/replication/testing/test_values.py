@@ -3,6 +3,7 @@
 import pytest
 
 from calliope.stores.versioned import log_entry
+from crdts import VersionVector
 from replication.testing import AppliedOperations, Change, CrdtValues
 
 
@@ -49,3 +50,11 @@ def test_an_operation_that_comes_before_its_past_waits_for_it():
     carla.apply(removed)
     carla.apply(added)
     assert carla.contents() == {"cart": frozenset()}
+
+
+def test_what_took_effect_and_is_not_within_a_version_is_told():
+    values = AppliedOperations()
+    for number in (1, 2, 3):
+        values.apply(entry_of(values, "anna~1", number, Change("key", "increment", 1)))
+    assert values.beyond(VersionVector({"anna~1": 1})) == [("anna~1", 2), ("anna~1", 3)]
+    assert values.beyond(VersionVector({"anna~1": 3})) == CrdtValues().beyond(VersionVector()) == []

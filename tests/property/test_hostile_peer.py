@@ -3,8 +3,8 @@
 Anna and Ben are real, and write; Mallory is connected with Anna. Whatever he says, Anna's core raises nothing, alters
 nothing, counts nobody for what he does not hold, and blames nobody but Mallory. When he is gone, the two agree.
 
-What a member that knows the secret says of third parties, of which nobody here can know better, is believed; and who
-has begun to take over his states waits for somebody who has the rest of them. So these are no part of this.
+What a member that knows the secret says of third parties, of which nobody here can know better, is believed; so that
+is no part of this.
 """
 
 from random import Random
@@ -68,7 +68,7 @@ class Liar:
             case _ if kind is Answer:
                 return Answer(self.random.choice(["anna", "ben"]), self.number(), "mallory", self.vector())
             case _ if kind is Cursor:
-                return SnapshotRequest(self.cursor(), self.random.choice([None, self.vector()]))
+                return SnapshotRequest(self.cursor(), self.random.choice([None, self.vector()]), self.vector())
             case _:
                 return self.chunk()
 
@@ -80,7 +80,9 @@ class Liar:
         own = self.row(speaker)
         floor = self.vector() if self.random.random() < 0.3 else VersionVector()
         neighbours = tuple({self.name() for _ in range(2)})
-        return Digest(own, floor, tuple(rows), tuple(fences), neighbours, self.random.randint(0, 2), self.flips())
+        return Digest(
+            own, floor, tuple(rows), tuple(fences), neighbours, self.random.randint(0, 2), self.flips(), self.vector()
+        )
 
     def row(self, replica_id: str) -> Row:
         log_id = self.random.choice([f"{replica_id}~1", ANNA, "mallory~2"])
@@ -111,7 +113,8 @@ class Liar:
     def chunk(self) -> SnapshotChunk:
         states = tuple(StoredState(f"key{n}", "gcounter", b"x") for n in range(self.random.randint(0, 2)))
         entries = tuple(self.entry() for _ in range(self.random.randint(0, 2)))
-        return SnapshotChunk(self.cursor(), self.vector(), states, entries, None)
+        following = self.random.choice([None, self.cursor()])
+        return SnapshotChunk(self.cursor(), self.vector(), states, entries, following, self.vector())
 
     def cursor(self) -> Cursor:
         return Cursor(self.random.choice([None, "", "", "key", "key1"]), self.random.choice([0, 0, 1, self.number()]))

@@ -11,6 +11,7 @@ from benchmarks.setting import Setting
 from benchmarks.table import EVENTS_PER_SECOND, MILLISECONDS, Benchmark, Contender, Table, compare
 from tests.nats import new_journal, server, url_of_journal
 
+_RAW_READS = "Raw makes nothing of the messages; its pages have 1,024 and need no acknowledgement."
 _DISK = "The server answers when a message is written, and syncs its files every two minutes: for ours and theirs."
 
 
@@ -59,7 +60,7 @@ def one_caller(setting: Setting) -> Table:
 
 
 def replay(setting: Setting) -> Table:
-    """Measure one stream, written event by event, read into a fold."""
+    """Measure one stream, written by many at once, read into a fold."""
     count = setting.count(25_600, CALLERS)
 
     with server() as url:
@@ -69,19 +70,42 @@ def replay(setting: Setting) -> Table:
         async def ours(_: str) -> float:
             return await workload.replay(journal, workload.into_fold, count)
 
-        in_order = partial(raw_nats.consume_in_order, payload=PAYLOAD, count=count)
-        fetched = partial(raw_nats.fetch, payload=PAYLOAD, count=count)
         return compare(
             setting,
-            f"NATS JetStream: replay of one stream of {count:,} events that were written one by one",
+            f"NATS JetStream: replay of one stream of {count:,} events that {CALLERS} callers wrote one by one",
             EVENTS_PER_SECOND,
-            [
-                Contender("calliope: query().run_fold(…)", _running(ours, url)),
-                Contender("nats-py: ordered consumer", _running(in_order, url)),
-                Contender("nats-py: fetch in pages", _running(fetched, url)),
-            ],
-            "Raw makes nothing of the messages; its pages have 1,024 and need no acknowledgement.",
+            [Contender("calliope: query().run_fold(…)", _running(ours, url)), *_raw_reads(url, count, 1)],
+            f"Ours has put events that came at the same time for one stream into one message. {_RAW_READS}",
         )
+
+
+def replay_all(setting: Setting) -> Table:
+    """Measure a journal of many streams, an event a message, read in its order into a fold."""
+    count = setting.count(25_600, CALLERS)
+
+    with server() as url:
+        journal = _journal(url)
+        asyncio.run(workload.persist_concurrently(journal, callers=CALLERS, streams=CALLERS, count=count))
+
+        async def ours(_: str) -> float:
+            return await workload.replay_all(journal, count)
+
+        return compare(
+            setting,
+            f"NATS JetStream: replay of all {count:,} events of {CALLERS} streams, each written by itself",
+            EVENTS_PER_SECOND,
+            [Contender("calliope: records().run_fold(…)", _running(ours, url)), *_raw_reads(url, count, CALLERS)],
+            f"Here every event is a message of its own, ours too. {_RAW_READS}",
+        )
+
+
+def _raw_reads(url: str, count: int, streams: int) -> list[Contender]:
+    in_order = partial(raw_nats.consume_in_order, payload=PAYLOAD, count=count, streams=streams)
+    fetched = partial(raw_nats.fetch, payload=PAYLOAD, count=count, streams=streams)
+    return [
+        Contender("nats-py: ordered consumer", _running(in_order, url)),
+        Contender("nats-py: fetch in pages", _running(fetched, url)),
+    ]
 
 
 def wake_up(setting: Setting) -> Table:
@@ -129,4 +153,11 @@ def _running(measure: Callable[[str], Awaitable[float]], url: str) -> Callable[[
     return lambda: asyncio.run(run())
 
 
-BENCHMARKS: tuple[Benchmark, ...] = (concurrent_persists, one_caller, replay, wake_up, wake_up_across)
+BENCHMARKS: tuple[Benchmark, ...] = (
+    concurrent_persists,
+    one_caller,
+    replay,
+    replay_all,
+    wake_up,
+    wake_up_across,
+)

@@ -16,6 +16,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StorageType
 
 _FETCHED_AT_ONCE = 1_024
 _PATIENCE_SECONDS = 60.0
+_WRITERS = 256
 
 
 async def publish_async(url: str, payload: bytes, *, count: int, window: int, streams: int) -> float:
@@ -57,38 +58,39 @@ async def publish_alone(url: str, payload: bytes, *, seconds: float) -> float:
         return count / (time.perf_counter() - began)
 
 
-async def consume_in_order(url: str, payload: bytes, *, count: int) -> float:
-    """Read the messages of a subject by an ordered consumer; return messages a second."""
-    async with _filled(url, payload, count) as (context, name):
+async def consume_in_order(url: str, payload: bytes, *, count: int, streams: int) -> float:
+    """Read the messages of all subjects by an ordered consumer; return messages a second."""
+    async with _filled(url, payload, count, streams) as (context, name):
         began = time.perf_counter()
-        subscription = await context.subscribe(f"{name}.0", ordered_consumer=True)
+        subscription = await context.subscribe(f"{name}.>", ordered_consumer=True)
         for _ in range(count):
             await subscription.next_msg(timeout=_PATIENCE_SECONDS)
         return count / (time.perf_counter() - began)
 
 
-async def fetch(url: str, payload: bytes, *, count: int) -> float:
-    """Fetch the messages of a subject in pages that need no acknowledgement; return messages a second."""
-    async with _filled(url, payload, count) as (context, name):
+async def fetch(url: str, payload: bytes, *, count: int, streams: int) -> float:
+    """Fetch the messages of all subjects in pages that need no acknowledgement; return messages a second."""
+    async with _filled(url, payload, count, streams) as (context, name):
         began, fetched = time.perf_counter(), 0
         unacknowledged = ConsumerConfig(ack_policy=AckPolicy.NONE, deliver_policy=DeliverPolicy.ALL)
-        pages = await context.pull_subscribe(f"{name}.0", stream=name, config=unacknowledged)
+        pages = await context.pull_subscribe(f"{name}.>", stream=name, config=unacknowledged)
         while fetched < count:
             fetched += len(await pages.fetch(min(_FETCHED_AT_ONCE, count - fetched), timeout=_PATIENCE_SECONDS))
         return count / (time.perf_counter() - began)
 
 
 @asynccontextmanager
-async def _filled(url: str, payload: bytes, count: int) -> AsyncIterator[tuple[JetStreamContext, str]]:
-    async with _stream(url, 256) as (context, name):
+async def _filled(url: str, payload: bytes, count: int, streams: int) -> AsyncIterator[tuple[JetStreamContext, str]]:
+    async with _stream(url, 1) as (context, name):
+        subjects = _subjects(name, streams)
         numbers = iter(range(count))
 
         async def write() -> None:
-            for _ in numbers:
-                await context.publish(f"{name}.0", payload, timeout=_PATIENCE_SECONDS)
+            for number in numbers:
+                await context.publish(subjects[number % streams], payload, timeout=_PATIENCE_SECONDS)
 
         async with asyncio.TaskGroup() as tasks:
-            for _ in range(256):
+            for _ in range(_WRITERS):
                 tasks.create_task(write())
         yield context, name
 

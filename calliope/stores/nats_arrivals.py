@@ -8,6 +8,7 @@ the word was lost. A word says that there is something, the journal says what; s
 Invariant: records are published in the order of their sequence numbers, each once, or else what was left out is said.
 """
 
+import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -85,6 +86,7 @@ class Arrivals:
         self._subjects = subjects
         self._arrived: dict[int, list[StoredRecord]] = {}
         self._waiting: list[tuple[int, Call]] = []
+        self._awaiting: list[tuple[int, asyncio.Future[None]]] = []
         self._advancing = False
         self._filling = False
         self._looking = False
@@ -108,6 +110,15 @@ class Arrivals:
         else:
             self._waiting.append((sequence, call))
             self._advance_soon()
+
+    async def published(self, sequence: int) -> None:
+        """Return when everything through a message is published, or its publication is under way."""
+        if sequence > self.sequence:
+            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._awaiting.append((sequence, turn))
+            self._advance_soon()
+            self.look()  # another process may have written it
+            await turn
 
     def look(self) -> None:
         """Find out what others wrote."""
@@ -148,6 +159,7 @@ class Arrivals:
             self.sequence, self.position = sequence, position_of(sequence + 1) - 1
             self._arrived = {each: records for each, records in self._arrived.items() if each > sequence}
             self._crossing.tell(Advance([], jumped_to=self.position))
+            self._wake()
 
     def _wake(self) -> None:
         if self._waiting:
@@ -155,6 +167,13 @@ class Arrivals:
                 if sequence <= self.sequence:
                     self._crossing.finish(call)
             self._waiting = [(sequence, call) for sequence, call in self._waiting if sequence > self.sequence]
+        if self._awaiting:
+            awaiting, self._awaiting = self._awaiting, []
+            for sequence, turn in awaiting:
+                if sequence > self.sequence:
+                    self._awaiting.append((sequence, turn))
+                elif not turn.done():
+                    turn.set_result(None)
 
     async def _fill(self) -> None:
         """Read what others wrote before what this process wrote."""

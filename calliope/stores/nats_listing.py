@@ -13,6 +13,9 @@ from calliope.stores.nats_log import NatsLog
 from calliope.stores.nats_streams import notes_of, subjects_of
 from calliope.stores.nats_subjects import TOKEN_CHARACTERS, IdSubjects, NatsSubjects
 from calliope.stores.protocol import StreamSummary
+from calliope.stores.record import StreamKind
+
+KINDS: tuple[StreamKind, ...] = ("plain", "replicated")
 
 TOGETHER_MAX = 64
 """How many streams' ends are looked up at once."""
@@ -34,13 +37,13 @@ class NatsListing:
 
     async def streams(self, prefix: str, after: str, limit: int) -> list[StreamSummary]:
         """Return summaries of streams; see `EventStore.streams`."""
-        streams, name = self._subjects.streams, self._connection.address.name
-        stream_ids = await self._ids(name, streams, streams.id_in, prefix, after, limit)
+        name = self._connection.address.name
+        stream_ids = await self.ids(name, self._subjects.streams, self._stream_id, prefix, after, limit)
         found: list[StreamSummary] = []
         for start in range(0, len(stream_ids), TOGETHER_MAX):
             together = stream_ids[start : start + TOGETHER_MAX]
-            outcomes = await asyncio.gather(*map(self._summary, together), return_exceptions=True)
-            for outcome in outcomes:
+            wanted = [self._summary(stream_id, kind) for stream_id in together for kind in KINDS]
+            for outcome in await asyncio.gather(*wanted, return_exceptions=True):
                 if isinstance(outcome, BaseException):
                     raise outcome
                 found += outcome
@@ -49,9 +52,9 @@ class NatsListing:
     async def snapshot_ids(self, after: str, limit: int) -> list[str]:
         """Return ids that have snapshots; see `EventStore.snapshot_ids`."""
         name = notes_of(self._connection.address.name)
-        return await self._ids(name, self._subjects.snapshots, self._snapshot_id, "", after, limit)
+        return await self.ids(name, self._subjects.snapshots, self._snapshot_id, "", after, limit)
 
-    async def _ids(
+    async def ids(
         self,
         name: str,
         family: IdSubjects,
@@ -75,6 +78,9 @@ class NatsListing:
         found = self._subjects.snapshot_in(subject)
         return None if found is None else found[0]
 
-    async def _summary(self, stream_id: str) -> list[StreamSummary]:
-        raw = await self._log.last(self._subjects.streams.of(stream_id))
-        return [] if raw is None else [StreamSummary(stream_id, "plain", raw.checked().body.last)]
+    def _stream_id(self, subject: str) -> str:
+        return self._subjects.stream_in(subject)[0]
+
+    async def _summary(self, stream_id: str, kind: StreamKind) -> list[StreamSummary]:
+        raw = await self._log.last(self._subjects.of_stream(stream_id, kind))
+        return [] if raw is None else [StreamSummary(stream_id, kind, raw.checked().body.last)]

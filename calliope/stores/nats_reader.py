@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from calliope.errors import CorruptRecordError
 from calliope.stores.event_rows import Row
 from calliope.stores.nats_arrivals import Arrivals
+from calliope.stores.nats_listing import KINDS
 from calliope.stores.nats_log import NatsLog, Raw
 from calliope.stores.nats_message import Message, MessageRows, position_of, sequence_of
 from calliope.stores.nats_subjects import NatsSubjects
@@ -52,15 +53,19 @@ class NatsReader:
 
     async def stream_page(self, stream_id: str, after: int, limit: int, kind: StreamKind | None = None) -> Page:
         """Return records of one stream; see `EventStore.read_stream`."""
+        subject = self._subjects.of_stream(stream_id, kind or "plain")
+        page = await self._page(stream_id, subject, after, limit)
+        if kind is None and not page.run and await self._log.last(subject) is None:
+            return await self._page(stream_id, self._subjects.of_stream(stream_id, "replicated"), after, limit)
+        return page
+
+    async def _page(self, stream_id: str, subject: str, after: int, limit: int) -> Page:
         head = self._arrivals.position
-        if kind == "replicated":
-            return Page(RecordRun(), head, head)
-        subject = self._subjects.streams.of(stream_id)
-        is_next = self._places.get(stream_id, (0, 0))[0] == after > 0
-        begin = await self._place(stream_id, subject, after)
+        is_next = self._places.get(subject, (0, 0))[0] == after > 0
+        begin = await self._place(subject, after)
         looking = asyncio.ensure_future(self._head()) if is_next else None  # there will be more, probably
         try:
-            rows, complete = await self._rows_after(stream_id, begin, after, limit) if begin else ([], True)
+            rows, complete = await self._rows_after(stream_id, subject, begin, after, limit) if begin else ([], True)
             end = await looking if looking is not None else 0
         finally:
             if looking is not None:
@@ -69,7 +74,7 @@ class NatsReader:
             return Page(RecordRun(), head, head)
         last = rows[-1][0]
         run = cut(rows, self._rows.reader(stream_id), after, limit)
-        self._remember(stream_id, run.last_sequence_number, sequence_of(run.last_position))
+        self._remember(subject, run.last_sequence_number, sequence_of(run.last_position))
         if complete and run.last_position == last:
             head = max(head, last)
             return Page(run, head, head)
@@ -78,10 +83,8 @@ class NatsReader:
     async def all_page(self, selection: Selection, after: int, limit: int) -> Page:
         """Return records of all streams; see `EventStore.read_all`."""
         head = self._arrivals.position
-        if selection.kind == "replicated":
-            return Page(RecordRun(), max(head, after), head)
         begin = sequence_of(after + 1)
-        subject = self._filter(selection)
+        subject = await self._filter(selection)
         count = limit + 1 if selection == Selection() else max(limit, SCAN_MESSAGES_MIN)
         raw, left = await self._log.read(subject, begin, min(count, SCAN_MESSAGES_MAX))
         chosen = _Chosen(selection, after, limit, begin if subject == self._subjects.events else None)
@@ -94,23 +97,34 @@ class NatsReader:
 
     async def stream(self, stream_id: str, kind: StreamKind | None = None) -> StreamSummary | None:
         """Return one stream's summary; see `EventStore.stream`."""
-        raw = None if kind == "replicated" else await self._log.last(self._subjects.streams.of(stream_id))
-        return None if raw is None else StreamSummary(stream_id, "plain", raw.checked().body.last)
+        for each in KINDS if kind is None else (kind,):
+            raw = await self._log.last(self._subjects.of_stream(stream_id, each))
+            if raw is not None:
+                return StreamSummary(stream_id, each, raw.checked().body.last)
+        return None
 
     async def _head(self) -> int:
         """Return the highest position that there is now."""
         _, position = await self._log.end(self._subjects.events)
         return max(position, self._arrivals.position)
 
-    def _filter(self, selection: Selection) -> str:
-        if selection.stream_id is not None:
-            return self._subjects.streams.of(selection.stream_id)
+    async def _filter(self, selection: Selection) -> str:
+        stream_id = selection.stream_id
+        if stream_id is not None and selection.kind is not None:
+            return self._subjects.of_stream(stream_id, selection.kind)
+        if stream_id is not None:
+            plain, replicated = [self._subjects.of_stream(stream_id, kind) for kind in KINDS]
+            if await self._log.last(replicated) is None:
+                return plain
+            return replicated if await self._log.last(plain) is None else self._subjects.events
         return self._subjects.streams.beginning_with(selection.prefix)
 
-    async def _rows_after(self, stream_id: str, begin: int, after: int, limit: int) -> tuple[list[Row], bool]:
+    async def _rows_after(
+        self, stream_id: str, subject: str, begin: int, after: int, limit: int
+    ) -> tuple[list[Row], bool]:
         """Return the rows of a stream's messages after a number, up to the first damage, and whether these are all."""
         rows: list[Row] = []
-        subject, left = self._subjects.streams.of(stream_id), 1
+        left = 1
         while not rows and left:
             raw, left = await self._log.read(subject, begin, limit + SCANNED_NUMBERS_MAX + 1)
             try:
@@ -148,11 +162,11 @@ class NatsReader:
                 None, f"number {number + 1} is missing before {message.body.first} (stream {stream_id!r})"
             )
 
-    async def _place(self, stream_id: str, subject: str, after: int) -> int:
+    async def _place(self, subject: str, after: int) -> int:
         """Return a sequence number from which to read what follows a number; 0: there is nothing."""
         if after <= 0:
             return 1
-        known = self._places.get(stream_id)
+        known = self._places.get(subject)
         low_number, low = known if known is not None and known[0] <= after else (0, 1)
         if after - low_number <= SCANNED_NUMBERS_MAX:
             return low
@@ -182,10 +196,10 @@ class NatsReader:
             halve = not halve
         return low if high_number > after + 1 else high
 
-    def _remember(self, stream_id: str, number: int, sequence: int) -> None:
+    def _remember(self, subject: str, number: int, sequence: int) -> None:
         if len(self._places) >= PLACES_MAX:
             self._places.clear()
-        self._places[stream_id] = number, sequence
+        self._places[subject] = number, sequence
 
 
 class _Chosen:

@@ -1,9 +1,10 @@
 """The JetStream streams of a journal: made, or recognised.
 
     NAME          the events; nothing is ever removed from it
-    NAME_notes    beside them: where event ids are, and snapshots; of each subject the last message is kept
+    NAME_notes    beside them: where event ids are, snapshots, states; of each subject the last message is kept
+    NAME_log      what the replica's log gained; operations are removed from it
 
-Both are in files, with as many replicas as the URL says when the journal is made. What else a stream does not tell is
+All are in files, with as many replicas as the URL says when the journal is made. What else a stream does not tell is
 in its metadata (ADR-33): the form of its messages, and the journal's id. A stream without it is somebody else's.
 
 What an acknowledgement is worth is the server's to say: with one replica it has written the message to its file, and
@@ -18,12 +19,15 @@ from typing import Any
 import msgspec
 
 from calliope.errors import JournalFormatError
-from calliope.stores.nats_connection import NatsConnection
-from calliope.stores.nats_errors import STREAM_EXISTS, STREAM_NOT_FOUND, ServerError, refusal
+from calliope.stores.nats_connection import NatsConnection, Pauses
+from calliope.stores.nats_errors import STREAM_EXISTS, STREAM_NOT_FOUND, NoAnswerError, ServerError, refusal
 from calliope.stores.nats_log import asked_of_jetstream
 from calliope.stores.nats_subjects import NatsSubjects
 
 FORMAT_VERSION = 1
+
+NO_JETSTREAM_SECONDS = 2.0
+"""For how long a server may say that there is no JetStream, before it is believed: it may just have started."""
 
 _FORMAT = "calliope.format"
 _JOURNAL = "calliope.journal"
@@ -60,6 +64,11 @@ def notes_of(name: str) -> str:
     return f"{name}_notes"
 
 
+def log_of(name: str) -> str:
+    """Return the name of the stream that keeps the replica's log."""
+    return f"{name}_log"
+
+
 async def create_or_check(connection: NatsConnection, subjects: NatsSubjects) -> tuple[str, int]:
     """Make the journal if there is none; return its id and how many replicas it has.
 
@@ -68,15 +77,29 @@ async def create_or_check(connection: NatsConnection, subjects: NatsSubjects) ->
         StorageError: it cannot be made; it says why.
     """
     name = connection.address.name
+    await _check_jetstream(connection, name)
     events = await _created(connection, name, "events", secrets.token_hex(8), _events_config(subjects))
     journal_id = events.metadata[_JOURNAL]
     notes = await _created(connection, notes_of(name), "notes", journal_id, _notes_config(subjects))
-    if notes.metadata[_JOURNAL] != journal_id:
-        raise JournalFormatError(
-            f"{connection.address.shown}: the stream {notes_of(name)!r} belongs to journal"
-            f" {notes.metadata[_JOURNAL]}, not to {journal_id}"
-        )
+    log = await _created(connection, log_of(name), "log", journal_id, {"subjects": [subjects.log]})
+    for beside, found in ((notes_of(name), notes), (log_of(name), log)):
+        if found.metadata[_JOURNAL] != journal_id:
+            raise JournalFormatError(
+                f"{connection.address.shown}: the stream {beside!r} belongs to journal"
+                f" {found.metadata[_JOURNAL]}, not to {journal_id}"
+            )
     return journal_id, events.num_replicas
+
+
+async def _check_jetstream(connection: NatsConnection, name: str) -> None:
+    seconds = min(NO_JETSTREAM_SECONDS, connection.address.timeout_seconds)
+    try:
+        await connection.ask((f"$JS.API.STREAM.INFO.{name}", b"{}", None), pauses=Pauses(seconds))
+    except NoAnswerError as error:
+        if error.nobody_listens:
+            raise JournalFormatError(
+                f"{connection.address.shown} has no JetStream, it cannot hold a journal"
+            ) from error
 
 
 def _events_config(subjects: NatsSubjects) -> dict[str, Any]:

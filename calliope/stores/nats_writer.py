@@ -29,7 +29,7 @@ from calliope.stores.nats_publishing import Publisher, Single
 from calliope.stores.nats_subjects import NatsSubjects
 from calliope.stores.placing import check_may_follow
 from calliope.stores.protocol import AppendRequest
-from calliope.stores.record import StoredRecord
+from calliope.stores.record import StoredRecord, StreamKind
 
 STREAMS_REMEMBERED_MAX = 65_536
 """How many streams' ends are remembered; the oldest are forgotten first."""
@@ -54,10 +54,12 @@ class End:
     Attributes:
         sequence: the sequence number of its last message; 0: there is none.
         version: the sequence number of its last event.
+        kind: what kind of stream it is; if there is one of each kind, it is the plain one's end.
     """
 
     sequence: int
     version: int
+    kind: StreamKind = "plain"
 
 
 @dataclass(slots=True)
@@ -273,7 +275,7 @@ class _StreamLane:
         full = False
         for pending in left:
             request = pending.request
-            may_follow = request.kind == "plain" and request.expected_version in (None, composition.version)
+            may_follow = request.kind == end.kind == "plain" and request.expected_version in (None, composition.version)
             if full or not may_follow or request.event_id in named:
                 others.append(pending)
             elif not composition.add(request):
@@ -317,7 +319,10 @@ class _StreamLane:
     async def _looked_up(self) -> End:
         raw = await self._writer.log.last(self._subject)
         self._confirmed = True
-        return End(0, 0) if raw is None else End(raw.sequence, raw.checked().body.last)
+        if raw is not None:
+            return End(raw.sequence, raw.checked().body.last)
+        replicated = await self._writer.log.last(self._writer.subjects.of_stream(self._stream_id, "replicated"))
+        return End(0, 0) if replicated is None else End(0, replicated.checked().body.last, "replicated")
 
     def _take(self, composition: Composition, chosen: list[Pending], sequence: int) -> None:
         arrivals = self._writer.arrivals
@@ -341,8 +346,8 @@ class _StreamLane:
                 if records is not None:
                     self._finish(pending, records)
                     return
-            check_may_follow(request, "plain" if end.version else request.kind, end.version)
-            raise ValueError("what is written to a replicated stream must say who writes it; this store keeps none")
+            check_may_follow(request, end.kind if end.version else request.kind, end.version)
+            raise ValueError("what is written to a replicated stream must say who writes it: use append_replicated")
         except (CalliopeError, NoAnswerError, ValueError) as error:
             self._fail(pending, translated(error, self._writer.address.shown))
 

@@ -32,7 +32,7 @@ from calliope import (
     StreamSummary,
     event,
 )
-from tests import postgres
+from tests import nats, postgres
 
 PATIENCE_SECONDS = 20.0
 
@@ -490,6 +490,20 @@ def postgres_machine() -> Iterator[type[JournalMachine]]:
         yield PostgresMachine
 
 
+@pytest.fixture(scope="module")
+def nats_machine() -> Iterator[type[JournalMachine]]:
+    """Lend a machine whose journals are streams of one server."""
+    with nats.server() as url:
+
+        class NatsMachine(JournalMachine):
+            dense = False
+
+            def new_url(self, folder: Path) -> str:
+                return nats.url_of_journal(url, nats.new_journal())
+
+        yield NatsMachine
+
+
 def test_both_journals_do_what_the_model_does():
     run_state_machine_as_test(JournalMachine, settings=settings(max_examples=40, stateful_step_count=50, deadline=None))
 
@@ -498,6 +512,15 @@ def test_both_journals_do_what_the_model_does():
 @pytest.mark.parametrize("machine", MACHINES)
 def test_both_journals_do_what_the_model_does_for_long(machine):
     run_state_machine_as_test(machine, settings=settings(max_examples=250, stateful_step_count=60, deadline=None))
+
+
+def test_a_journal_in_nats_does_what_the_model_does(nats_machine):
+    run_state_machine_as_test(nats_machine, settings=settings(max_examples=5, stateful_step_count=30, deadline=None))
+
+
+@pytest.mark.soak
+def test_a_journal_in_nats_does_what_the_model_does_for_long(nats_machine):
+    run_state_machine_as_test(nats_machine, settings=settings(max_examples=25, stateful_step_count=50, deadline=None))
 
 
 @pytest.mark.soak

@@ -162,19 +162,19 @@ class PostgresStreams:
             stream.number = staged.new_stream(request.stream_id, stream.kind)
             self._streams.setdefault(request.stream_id, []).append(stream)
         records = placed(request, self.head, stream.sequence_number)
-        known_type = partial(self._known, stream_id=request.stream_id, stream=stream, staged=staged)
         if len(records) == 1:
             (record,) = records
-            known = stream.types.get(record.type) or known_type(record.type)
+            known = stream.types.get(record.type) or self._known(record.type, record.stream_id, stream, staged)
             staged.add(row_of(record, stream.number, known), record.attributes.tags)
         else:
+            known_type = partial(self._known, stream_id=request.stream_id, stream=stream, staged=staged)
             for row, tags in rows_of(records, stream.number, known_type):
                 staged.add(row, tags)
         self.head, stream.sequence_number = records[-1].position, records[-1].sequence_number
         staged.records += records
         return records
 
-    def _known(self, stored_type: StoredType, *, stream_id: str, stream: Stream, staged: Staged) -> KnownType:
+    def _known(self, stored_type: StoredType, stream_id: str, stream: Stream, staged: Staged) -> KnownType:
         known = stream.types.get(stored_type)
         if known is None:
             number = self._types.get(stored_type)

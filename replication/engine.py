@@ -113,6 +113,7 @@ class Engine:
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._send_from, outbox, connection, tasks)
+                tasks.start_soon(self._end_when_closed, outbox, tasks)
                 self._do(self._core.connected(self._clock(), peer))
                 with suppress(ConnectionLostError):
                     await self._receive_from(connection, outbox)
@@ -165,8 +166,8 @@ class Engine:
 
     def _send(self, send: Send) -> None:
         outbox = self._outboxes.get(send.peer)
-        if outbox is not None:
-            outbox.put(send.message)
+        if outbox is not None and not outbox.closed and not outbox.put(send.message):
+            self._refuse(Refuse(send.peer, "does not read what it is sent"))
 
     def _refuse(self, refusal: Refuse) -> None:
         outbox = self._outboxes.get(refusal.peer)
@@ -256,6 +257,11 @@ class Engine:
                 self._refuse(Refuse(connection.replica_id, str(error)))
                 return
             self._do(self._core.receive(self._clock(), connection.replica_id, message))
+
+    async def _end_when_closed(self, outbox: Outbox, tasks: TaskGroup) -> None:
+        """End speaking with who was refused, also while a message to it is stuck on the way."""
+        await outbox.until_closed()
+        tasks.cancel_scope.cancel()
 
     async def _send_from(self, outbox: Outbox, connection: Connection, tasks: TaskGroup) -> None:
         with suppress(ConnectionLostError):

@@ -8,7 +8,7 @@ from replication.core.messages import Entries, Message, SnapshotChunk
 from replication.errors import ConnectionLostError
 
 OUTBOX_BYTES_MAX = 32 * 1024 * 1024
-"""How much may wait for one connection."""
+"""How much may wait for one connection; one message more than that may wait, for a single entry may be larger."""
 
 SMALL_MESSAGE_BYTES = 256
 """About how large a message is that holds neither entries nor states."""
@@ -28,21 +28,29 @@ class Outbox:
         self._messages: deque[tuple[Message, int]] = deque()
         self._byte_count = 0
         self._came = anyio.Event()
+        self._ended = anyio.Event()
 
-    def put(self, message: Message) -> None:
-        """Add a message; a peer that reads too slowly loses the connection."""
+    def put(self, message: Message) -> bool:
+        """Add a message, and say whether there was room for it: if not, the peer reads too slowly to be kept."""
+        if self._byte_count > OUTBOX_BYTES_MAX:
+            return False
         size = _size_of(message)
         self._messages.append((message, size))
         self._byte_count += size
-        if self._byte_count > OUTBOX_BYTES_MAX:
-            self.close("does not read")
         self._came.set()
+        return True
 
     def close(self, reason: str) -> None:
-        """Send nothing more."""
+        """Send nothing more; what waits is dropped."""
         self.closed = True
         self.reason = reason
+        self._messages.clear()
         self._came.set()
+        self._ended.set()
+
+    async def until_closed(self) -> None:
+        """Return when it is closed."""
+        await self._ended.wait()
 
     async def next(self) -> Message:
         """Return the next message, waiting for it; cancellation leaves it where it is.

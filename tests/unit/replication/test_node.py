@@ -6,8 +6,10 @@ import anyio
 import pytest
 
 from calliope import JournalBusyError, JournalClosedError, JournalFormatError, UntypedEvent
+from calliope.limits import REQUEST_BYTES_MAX
 from crdts import GCounter, ORSet
-from replication import ListenError, Node, QuorumTimeoutError
+from replication import ListenError, Node, QuorumTimeoutError, outbox
+from replication.transports import memory
 from tests.unit.replication.http_nodes import MemoryNetwork, node_of
 
 pytestmark = pytest.mark.anyio
@@ -121,6 +123,42 @@ async def test_leaving_ends_what_waits():
             tasks.start_soon(berlin.replicator.wait_until, "visits", lambda visits: visits.value > 0)
             await berlin.replicator.update("visits", GCounter, lambda visits: visits.increment())
         assert repr(berlin) == "<Node 'berlin' at berlin>"
+
+
+async def test_the_largest_list_of_events_that_may_be_persisted_reaches_other_replicas():
+    large = UntypedEvent("Said", {"text": "x" * 700_000})
+    async with (
+        MemoryNetwork() as network,
+        node_of(network, "berlin") as berlin,
+        node_of(network, "lisbon", ("berlin",)) as lisbon,
+    ):
+        here = berlin.journal.replicated_event_stream("room", UntypedEvent, replica_id="berlin")
+        there = lisbon.journal.replicated_event_stream("room", UntypedEvent, replica_id="lisbon")
+        await here.persist([large] * (REQUEST_BYTES_MAX // 700_100))
+        await berlin.wait_until_held(2, timeout=60)
+        assert await there.sequence_number() == await here.sequence_number()
+
+
+async def test_a_peer_that_does_not_read_loses_its_connection_and_the_log_says_so(monkeypatch, caplog):
+    monkeypatch.setattr(outbox, "OUTBOX_BYTES_MAX", 2_000)
+    monkeypatch.setattr(memory, "QUEUE_MESSAGES_MAX", 1)
+    async with (
+        MemoryNetwork() as network,
+        node_of(network, "berlin") as berlin,
+        node_of(network, "lisbon", ("berlin",)) as lisbon,
+    ):
+        await lisbon.replicator.update("visits", GCounter, lambda visits: visits.increment(), replicas=2)
+        network.cut("berlin", "lisbon", one_way=True)
+        with anyio.fail_after(20):
+            while not berlin.refusals:
+                await berlin.replicator.update("visits", GCounter, lambda visits: visits.increment())
+        assert "peer lisbon: loses its connection: it does not read what it is sent" in caplog.text
+        with anyio.fail_after(20):
+            while berlin.peers:
+                await anyio.lowlevel.checkpoint()
+        network.heal()
+        token = await berlin.replicator.update("visits", GCounter, lambda visits: visits.increment())
+        await lisbon.replicator.wait_until_version(token, timeout=20)
 
 
 async def test_what_is_persisted_can_be_waited_for_until_so_many_replicas_hold_it():

@@ -20,6 +20,9 @@ PAGE_STATES = 256
 STATES_BEHIND_MAX = 1_024
 """From so many keys on whose stored states lack operations, a checkpoint is made before a snapshot begins."""
 
+NOBODY = "~"
+"""Who would write to states that are only looked at."""
+
 
 class ExportedStates(NamedTuple):
     """A page of states.
@@ -114,7 +117,7 @@ def check_states(states: Sequence[StoredState]) -> None:
         MalformedStateError: one of them is none.
     """
     for state in states:
-        _decoded("", state)
+        _decoded(NOBODY, state)
 
 
 def _decoded(log_id: str, stored: StoredState) -> KeyState:

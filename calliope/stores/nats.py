@@ -193,7 +193,7 @@ class NatsStore:
             raise translated(error, self.address.shown) from error
 
     def _say(self) -> None:
-        self._thread.spawn(self._connection.tell(self._subjects.new, b""))
+        self._thread.spawn(self._connection.tell(self._subjects.new))
 
     def _announce(self, advance: Advance) -> None:
         if advance.jumped_to is not None:

@@ -92,6 +92,7 @@ class NatsConnection:
         self._client: Client | None = None
         self._connecting = asyncio.Lock()
         self._inbox = f"_INBOX.{token_hex(11)}"
+        self._own = token_hex(8).encode()
         self._tokens = count(1)
         self._answers: dict[str, Answer] = {}
         self._expected: dict[str, Done] = {}
@@ -174,16 +175,16 @@ class NatsConnection:
             if done is not None:
                 done(None)
 
-    async def tell(self, subject: str, payload: bytes) -> None:
-        """Publish a message that nobody answers, if there is a connection."""
+    async def tell(self, subject: str) -> None:
+        """Say to those who listen on a subject in other processes that there is something, if there is a connection."""
         client = self._client
         if client is not None and client.is_connected:
             with suppress(nats.errors.Error):
-                await client.publish(subject, payload)
+                await client.publish(subject, self._own)
 
     async def _asked(self, messages: tuple[Published, ...], answer: "Answer", pauses: Pauses | None) -> list[Msg]:
         pauses = pauses or Pauses(self.address.timeout_seconds)
-        was_sent = False
+        was_sent = nobody_listens = False
         while True:
             try:
                 client = await self._connected(pauses)
@@ -193,11 +194,12 @@ class NatsConnection:
                 raise
             except (nats.errors.Error, StorageError, TimeoutError) as error:
                 reason = str(error) or "no answer"
+                nobody_listens = nobody_listens or isinstance(error, nats.errors.NoRespondersError)
                 if isinstance(error, TimeoutError) and not pauses.over:
                     await self._leave_if_it_hangs()
                 if pauses.over or self._closed:
                     last = f"; the last error was {self._last_error}" if self._last_error else ""
-                    raise NoAnswerError(reason + last, was_sent=was_sent) from error
+                    raise NoAnswerError(reason + last, was_sent=was_sent, nobody_listens=nobody_listens) from error
             await pauses.pause()
 
     async def _attempt(
@@ -259,7 +261,6 @@ class NatsConnection:
                 await client.connect(
                     servers=list(address.servers),
                     name="calliope",
-                    no_echo=True,
                     connect_timeout=CONNECT_SECONDS,  # type: ignore[arg-type] # seconds, and parts of them
                     reconnect_time_wait=RECONNECT_SECONDS,  # type: ignore[arg-type]
                     max_reconnect_attempts=1,
@@ -306,11 +307,13 @@ class NatsConnection:
             answer.add(message)
 
     async def _was_heard(self, message: Msg) -> None:
-        self._heard[message.subject]()
+        if message.data != self._own:
+            self._heard[message.subject]()
 
     async def _note_error(self, error: Exception) -> None:
         self._last_error = str(error) or type(error).__name__
-        if "Permissions Violation for Publish" in self._last_error:
+        if "permissions violation for publish" in self._last_error.lower():
+            self._expire(list(self._expected))  # they are tried once more, and then it is told
             for answer in list(self._answers.values()):
                 if f'"{answer.subject}"'.lower() in self._last_error.lower():
                     answer.fail(JournalFormatError(f"{self.address.shown} cannot be used as a journal: {error}"))

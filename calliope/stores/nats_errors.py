@@ -46,10 +46,12 @@ class NoAnswerError(Exception):
 
     Attributes:
         was_sent: whether the request may have reached a server.
+        nobody_listens: whether a server said that nobody listens there.
     """
 
-    def __init__(self, reason: str, *, was_sent: bool) -> None:
+    def __init__(self, reason: str, *, was_sent: bool, nobody_listens: bool = False) -> None:
         self.was_sent = was_sent
+        self.nobody_listens = nobody_listens
         super().__init__(reason)
 
 

@@ -33,6 +33,7 @@ Single = tuple[str, bytes, int, Callable[[int | None], None]]
 one's own: None if it was not acknowledged, for whatever reason."""
 
 _EXPECTED = "Nats-Expected-Last-Subject-Sequence"
+_AMONG = "Nats-Expected-Last-Subject-Sequence-Subject"
 
 
 class _Acknowledgement(msgspec.Struct):
@@ -58,7 +59,12 @@ class Publisher:
         self._window = Window()
 
     async def publish(
-        self, messages: Sequence[tuple[str, bytes]], expected: int | None, pauses: Pauses | None = None
+        self,
+        messages: Sequence[tuple[str, bytes]],
+        expected: int | None,
+        pauses: Pauses | None = None,
+        *,
+        among: str = "",
     ) -> int | None:
         """Publish messages, all or nothing; return the sequence number of the last, or None if another one is there.
 
@@ -68,11 +74,31 @@ class Publisher:
             messages: subject and payload of each; of one JetStream stream.
             expected: the sequence number of the last message on the first one's subject (0: there is none), or None.
             pauses: for how long it is tried.
+            among: a filter; the last message is that of all subjects that it lets pass.
 
         Raises:
             StorageFullError, StorageError: the server refuses; nothing was written.
             NoAnswerError: nobody answered; the outcome is unknown if it was sent.
         """
+        first = {} if expected is None else {_EXPECTED: str(expected)}
+        if among:
+            first[_AMONG] = among
+        headers = [first, *({} for _ in messages[1:])]
+        return await self._publish([(*message, each) for message, each in zip(messages, headers, strict=True)], pauses)
+
+    async def publish_together(self, messages: Sequence[tuple[str, bytes, int | None]], pauses: Pauses) -> int | None:
+        """Publish messages, all or nothing, as `publish` does; each with what it expects on its own subject."""
+        return await self._publish(
+            [
+                (subject, payload, {} if expected is None else {_EXPECTED: str(expected)})
+                for subject, payload, expected in messages
+            ],
+            pauses,
+        )
+
+    async def _publish(
+        self, messages: Sequence[tuple[str, bytes, dict[str, str]]], pauses: Pauses | None
+    ) -> int | None:
         shown = self.connection.address.shown
         if len(messages) > BATCH_MESSAGES_MAX:
             raise StorageError(
@@ -80,11 +106,11 @@ class Publisher:
                 f" a server takes {BATCH_MESSAGES_MAX} all or nothing"
             )
         pauses = pauses or Pauses(self.connection.address.timeout_seconds)
-        size = sum([len(message) for _, message in messages])
+        size = sum([len(message) for _, message, _ in messages])
         await self._window.enter(len(messages), size)
         try:
             while True:
-                asked = _with_headers(messages, expected)
+                asked = _with_headers(messages)
                 answer = _decode((await self.connection.ask(*asked, pauses=pauses)).data)
                 if answer.error is None:
                     return answer.seq
@@ -118,16 +144,13 @@ class Publisher:
         done(acknowledgement.seq if acknowledgement is not None and acknowledgement.error is None else None)
 
 
-def _with_headers(messages: Sequence[tuple[str, bytes]], expected: int | None) -> list[Published]:
-    first = {} if expected is None else {_EXPECTED: str(expected)}
+def _with_headers(messages: Sequence[tuple[str, bytes, dict[str, str]]]) -> list[Published]:
     if len(messages) == 1:
-        ((subject, payload),) = messages
-        return [(subject, payload, first or None)]
+        ((subject, payload, own),) = messages
+        return [(subject, payload, own or None)]
     batch, published = secrets.token_hex(11), list[Published]()
-    for number, (subject, payload) in enumerate(messages, 1):
-        headers = {"Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(number)}
-        if number == 1:
-            headers |= first
+    for number, (subject, payload, own) in enumerate(messages, 1):
+        headers = {**own, "Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(number)}
         if number == len(messages):
             headers["Nats-Batch-Commit"] = "1"
         published.append((subject, payload, headers))

@@ -1,0 +1,268 @@
+"""`NatsNotes`: what commits of a replica's log say of streams, event ids, states and facts, where readers find it.
+
+Each is a note on a subject of its own, of which the last message counts: the CRC-32 of its body and the body, a msgpack
+array that begins with the number of the commit that says so. A note is replaced only by that of a later commit, and
+only if it is still the one that was looked at. So a commit may be carried out by several processes, and more than once.
+
+A state that is too large for a message has its body in parts, which are stored before.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, TypeVar
+from zlib import crc32
+
+import msgspec
+
+from calliope.errors import CorruptJournalError
+from calliope.stores.nats_connection import Pauses
+from calliope.stores.nats_errors import NoAnswerError, ServerError, refusal
+from calliope.stores.nats_log import NatsLog, asked_of_jetstream
+from calliope.stores.nats_message import CHECKSUM_BYTES
+from calliope.stores.nats_publishing import Publisher
+from calliope.stores.nats_streams import notes_of
+from calliope.stores.nats_subjects import NatsSubjects
+from calliope.stores.replica_store import StoredState
+from calliope.stores.state_rows import checked_state, state_checksum
+from calliope.stores.stream_versions import StreamVersions, WriterVersion
+
+PART_BYTES = 900 * 1024
+"""How many bytes of a state one message holds at most."""
+
+TOGETHER_MAX = 64
+"""How many notes are looked up or written at once."""
+
+NOTES_REMEMBERED_MAX = 65_536
+"""Of how many notes it is remembered where the last one is."""
+
+T = TypeVar("T")
+
+
+class _Numbered(msgspec.Struct, frozen=True, array_like=True):
+    commit: int
+
+
+class VersionsNote(_Numbered, frozen=True, array_like=True):
+    """How far the writers of a replicated stream have come: the counter, token and observed counters of each."""
+
+    writers: dict[str, tuple[int, bytes, dict[str, int]]]
+
+    @property
+    def versions(self) -> StreamVersions:
+        """The writers."""
+        return StreamVersions({writer: WriterVersion(*version) for writer, version in self.writers.items()})
+
+
+class EventIdNote(_Numbered, frozen=True, array_like=True):
+    """Which events of a replicated stream an event id names."""
+
+    stream_id: str
+    event_id: str
+    first: int
+    count: int
+
+
+class StateNote(_Numbered, frozen=True, array_like=True):
+    """The state of a CRDT key; its body is in so many parts, or here."""
+
+    type_name: str
+    checksum: int
+    parts: int
+    body: bytes
+
+
+class FactNote(_Numbered, frozen=True, array_like=True):
+    """A fact; None: it is forgotten."""
+
+    fact: bytes | None
+
+
+class _Purged(msgspec.Struct):
+    error: ServerError | None = None
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_purged = msgspec.json.Decoder(_Purged).decode
+_decode_number = msgspec.msgpack.Decoder(_Numbered).decode
+_decode_versions = msgspec.msgpack.Decoder(VersionsNote).decode
+_decode_event_id = msgspec.msgpack.Decoder(EventIdNote).decode
+_decode_state = msgspec.msgpack.Decoder(StateNote).decode
+_decode_fact = msgspec.msgpack.Decoder(FactNote).decode
+
+
+class NatsNotes:
+    """Reads and writes notes. Used in the store's thread.
+
+    Args:
+        publisher: publishes them.
+        notes: where they are.
+        subjects: their subjects.
+    """
+
+    def __init__(self, publisher: Publisher, notes: NatsLog, subjects: NatsSubjects) -> None:
+        self._publisher = publisher
+        self._connection = publisher.connection
+        self._notes = notes
+        self._subjects = subjects
+        self._places: dict[str, int] = {}
+
+    async def versions(self, stream_id: str) -> StreamVersions:
+        """Return how far the writers of a replicated stream have come."""
+        note = await self._read(self._subjects.versions.of(stream_id), _decode_versions)
+        return StreamVersions() if note is None else note.versions
+
+    async def named(self, stream_id: str, event_id: str) -> tuple[int, int] | None:
+        """Return the sequence number of the first event that an id names in a replicated stream, and how many there are.
+
+        Raises:
+            CorruptJournalError: the note is about another event.
+        """
+        note = await self._read(self._subjects.of_event_id(stream_id, event_id, "replicated"), _decode_event_id)
+        if note is None:
+            return None
+        if (note.stream_id, note.event_id) != (stream_id, event_id):
+            raise CorruptJournalError(f"the note on {event_id!r} is about {note.event_id!r}")
+        return note.first, note.count
+
+    async def state(self, key: str, *, body: bool = True) -> StoredState | None:
+        """Return the state of a CRDT key, or None; without its body, if that is not wanted.
+
+        Raises:
+            CorruptJournalError: it does not match its checksum.
+        """
+        pauses = Pauses(self._connection.address.timeout_seconds)
+        while True:
+            note = await self._read(self._subjects.states.of(key), _decode_state)
+            if note is None:
+                return None
+            if not body:
+                return StoredState(key, note.type_name, b"")
+            stored = note.body if not note.parts else await self._joined(key, note)
+            if stored is not None:
+                return checked_state((key, note.type_name, stored, note.checksum))
+            if pauses.over:
+                raise CorruptJournalError(f"the state of key {key!r} is not whole")
+            await pauses.pause()  # it was just replaced
+
+    async def fact(self, name: str) -> bytes | None:
+        """Return a fact, or None."""
+        note = await self._read(self._subjects.facts.of(name), _decode_fact)
+        return None if note is None else note.fact
+
+    async def put_versions(self, commit: int, stream_id: str, versions: StreamVersions) -> None:
+        """Note how far the writers of a stream have come."""
+        writers = {name: (each.counter, each.token, each.observed) for name, each in versions.writers.items()}
+        await self._put(self._subjects.versions.of(stream_id), VersionsNote(commit, writers))
+
+    async def put_event_id(self, commit: int, stream_id: str, event_id: str, first: int, count: int) -> None:
+        """Note what an event id names, if it names nothing yet."""
+        subject = self._subjects.of_event_id(stream_id, event_id, "replicated")
+        note = EventIdNote(commit, stream_id, event_id, first, count)
+        pauses = Pauses(self._connection.address.timeout_seconds)
+        while await self._publisher.publish([(subject, _noted(note))], 0, pauses) is None:
+            if await self._notes.last(subject) is not None:
+                return
+            await self._wait(pauses)  # another one is on its way
+
+    async def put_state(self, commit: int, state: StoredState) -> None:
+        """Replace a state."""
+        subject, checksum = self._subjects.states.of(state.key), state_checksum(state)
+        if len(state.body) <= PART_BYTES:
+            await self._put(subject, StateNote(commit, state.type_name, checksum, 0, state.body))
+            return
+        before = await self._read(subject, _decode_state)
+        if before is not None and before.commit >= commit:
+            return
+        starts = range(0, len(state.body), PART_BYTES)
+        for part, start in enumerate(starts):
+            await self._publisher.publish(
+                [(self._subjects.of_state_part(state.key, commit, part), state.body[start : start + PART_BYTES])], None
+            )
+        await self._put(subject, StateNote(commit, state.type_name, checksum, len(starts), b""))
+        if before is not None and before.parts:
+            await self._purge(self._subjects.of_state_part(state.key, before.commit, None))
+
+    async def put_fact(self, commit: int, name: str, fact: bytes | None) -> None:
+        """Keep or forget a fact."""
+        await self._put(self._subjects.facts.of(name), FactNote(commit, fact))
+
+    async def _put(self, subject: str, note: _Numbered) -> None:
+        """Replace a note that is of an earlier commit."""
+        pauses = Pauses(self._connection.address.timeout_seconds)
+        place = self._places.pop(subject, None)
+        while True:
+            if place is None:
+                raw = await self._notes.last(subject)
+                if raw is not None and _decode_number(_checked(subject, raw.data)).commit >= note.commit:
+                    return
+                place = 0 if raw is None else raw.sequence
+            sequence = await self._publisher.publish([(subject, _noted(note))], place, pauses)
+            if sequence is not None:
+                break
+            place = None
+            await self._wait(pauses)
+        if len(self._places) >= NOTES_REMEMBERED_MAX:
+            self._places.clear()
+        self._places[subject] = sequence
+
+    async def _read(self, subject: str, decode: Callable[[bytes], T]) -> T | None:
+        raw = await self._notes.last(subject)
+        if raw is None:
+            return None
+        try:
+            return decode(_checked(subject, raw.data))
+        except msgspec.DecodeError as error:
+            raise CorruptJournalError(f"the note {subject!r} cannot be read: {error}") from None
+
+    async def _joined(self, key: str, note: StateNote) -> bytes | None:
+        parts: list[bytes] = []
+        for part in range(note.parts):
+            raw = await self._notes.last(self._subjects.of_state_part(key, note.commit, part))
+            if raw is None:
+                return None
+            parts.append(raw.data)
+        return b"".join(parts)
+
+    async def _purge(self, subject: str) -> None:
+        name = notes_of(self._connection.address.name)
+        question = {"filter": subject}
+        answer = await asked_of_jetstream(self._connection, f"$JS.API.STREAM.PURGE.{name}", question, _decode_purged)
+        if answer.error is not None:
+            raise refusal(answer.error, self._connection.address.shown, doing="to remove a state's parts")
+
+    async def _wait(self, pauses: Pauses) -> None:
+        if pauses.over:
+            raise NoAnswerError("another message is under way", was_sent=True)
+        await pauses.pause()
+
+
+async def together(works: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Return what several coroutines return, a bounded number of them under way; the first error when all have ended."""
+    room = asyncio.Semaphore(TOGETHER_MAX)
+
+    async def bounded(work: Coroutine[Any, Any, T]) -> T:
+        async with room:
+            return await work
+
+    results: list[T] = []
+    error: BaseException | None = None
+    for outcome in await asyncio.gather(*map(bounded, works), return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            error = error or outcome
+        else:
+            results.append(outcome)
+    if error is not None:
+        raise error
+    return results
+
+
+def _noted(note: _Numbered) -> bytes:
+    body = _encode(note)
+    return crc32(body).to_bytes(CHECKSUM_BYTES, "little") + body
+
+
+def _checked(subject: str, data: bytes) -> bytes:
+    body = data[CHECKSUM_BYTES:]
+    if crc32(body) != int.from_bytes(data[:CHECKSUM_BYTES], "little"):
+        raise CorruptJournalError(f"the note {subject!r} does not match its checksum")
+    return body

@@ -98,7 +98,7 @@ class NatsAddress:
 def _checked_host(host: str, shown: str) -> str:
     parts = urlsplit(f"//{host}")
     try:
-        port = parts.port or 4222
+        port = 4222 if parts.port is None else parts.port
     except ValueError:
         port = 0
     if not parts.hostname or not port or any(character in host for character in "*> \t"):

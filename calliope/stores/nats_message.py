@@ -163,7 +163,9 @@ class Composition:
 
     def _has_room(self, event_count: int, byte_count: int) -> bool:
         return (
-            self._event_count + event_count <= MESSAGE_EVENTS_MAX and self._byte_count + byte_count <= MESSAGE_BYTES_MAX
+            self.is_one_message
+            and self._event_count + event_count <= MESSAGE_EVENTS_MAX
+            and self._byte_count + byte_count <= MESSAGE_BYTES_MAX
         )
 
     def _rows(self, request: AppendRequest) -> list[MessageRow]:

@@ -160,6 +160,7 @@ class PostgresReader:
         found by an index, so the end does not hold for it; any other looks at no more than what lies before the end.
         """
         conditions, asked = _conditions(selection)
+        table, place = _tagged(len(selection.tags)) if selection.tags else ("event", "position")
         asked |= {"after": after, "end": min(end, _POSITION_MAX), "limit": limit}
         if not selection.tags:
             conditions += (
@@ -167,8 +168,8 @@ class PostgresReader:
                 " LIMIT 1), %(end)s)"
             )
         statement = _paged(
-            f"SELECT {_ROWS}, stream_id FROM event JOIN stream ON stream.id = event.stream"
-            f" WHERE position > %(after)s {conditions} ORDER BY position LIMIT %(limit)s",
+            f"SELECT {_ROWS}, stream_id FROM {table} JOIN stream ON stream.id = event.stream"
+            f" WHERE position > %(after)s {conditions} ORDER BY {place} LIMIT %(limit)s",
             "position",
         )
         head, found, rows, stream_ids = self._page(statement, asked)
@@ -229,12 +230,24 @@ def _conditions(selection: Selection) -> tuple[str, dict[str, Any]]:
     if selection.types:
         conditions += " AND (type IS NULL OR type IN (SELECT id FROM event_type WHERE name = ANY (%(types)s::text[])))"
         asked["types"] = sorted(selection.types)
-    for number, tag in enumerate(sorted(selection.tags)):
-        conditions += (
-            f" AND position IN (SELECT position FROM event_tag WHERE tag = %(tag{number})s AND position > %(after)s)"
-        )
-        asked[f"tag{number}"] = tag
+    asked |= {f"tag{number}": tag for number, tag in enumerate(sorted(selection.tags))}
     return conditions, asked
+
+
+def _tagged(tag_count: int) -> tuple[str, str]:
+    """Return where the rows with all of some tags come from, and what they are ordered by.
+
+    They are found by the index of tags, one by one, as far as a page needs them. OFFSET 0 keeps PostgreSQL from joining
+    otherwise: it takes a tag's rows to be everywhere in the journal, and walks over both in the order of positions; but
+    the first of them may come after millions.
+    """
+    others = "".join(
+        f" AND position IN (SELECT position FROM event_tag WHERE tag = %(tag{number})s AND position > %(after)s)"
+        for number in range(1, tag_count)
+    )
+    tagged = f"SELECT position AS tagged FROM event_tag WHERE tag = %(tag0)s AND position > %(after)s{others}"
+    event = "SELECT * FROM event WHERE position = tagged OFFSET 0"
+    return f"({tagged} ORDER BY position) AS of_tag CROSS JOIN LATERAL ({event}) AS event", "tagged"
 
 
 def _summary(row: tuple[Any, ...]) -> StreamSummary:

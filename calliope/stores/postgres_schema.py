@@ -27,6 +27,8 @@ Text is compared by code point (`COLLATE "C"`), as every store does.
 """
 
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import psycopg
 from psycopg import errors
@@ -105,7 +107,8 @@ STEPS = (_TABLES, LOG_TABLES)
 FORMAT_VERSION = len(STEPS)
 
 _MAKE = "INSERT INTO journal VALUES (0, %s, 0, 0, 0)"
-_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended(%s, %s))"
+_LOCK = "SELECT pg_advisory_lock(hashtextextended(%s, %s))"
+_UNLOCK = "SELECT pg_advisory_unlock(hashtextextended(%s, %s))"
 _LOCK_SEED = 0x43616C6C  # "Call"
 
 
@@ -118,8 +121,7 @@ def create_or_check(connection: "psycopg.Connection[tuple[object, ...]]", addres
     found = _found(connection, address)
     if found is None or found[0] < FORMAT_VERSION:
         try:
-            with connection.transaction():
-                connection.execute(_LOCK, (address.schema, _LOCK_SEED))
+            with _locked(connection, address), connection.transaction():
                 _migrate(connection, address)
         except errors.InsufficientPrivilege as error:
             raise JournalFormatError(
@@ -150,6 +152,22 @@ def _found(connection: "psycopg.Connection[tuple[object, ...]]", address: Postgr
             f"{address.shown} is a journal of format {version}; this version of Calliope reads up to {FORMAT_VERSION}"
         )
     return version, str(journal_id)
+
+
+@contextmanager
+def _locked(connection: "psycopg.Connection[tuple[object, ...]]", address: PostgresAddress) -> Iterator[None]:
+    """Hold the lock under which a schema is changed.
+
+    It is taken before the transaction begins: a session learns only then what others have made, and one that waited
+    within its transaction would still take the schema for missing.
+    """
+    name = (address.schema, _LOCK_SEED)
+    connection.execute(_LOCK, name)
+    try:
+        yield
+    finally:
+        if not connection.broken:
+            connection.execute(_UNLOCK, name)
 
 
 def _migrate(connection: "psycopg.Connection[tuple[object, ...]]", address: PostgresAddress) -> None:

@@ -11,7 +11,7 @@ others of its batch nothing.
 A connection may be lost in the middle of a commit, and then it is unknown whether the server committed. So each batch
 has a number that is stored with it: over a new connection, which waits for the journal's lock and thereby for whatever
 the lost one still does there, the number says what happened. A batch that was not committed is sent again. Only if the
-server cannot be reached for `PATIENCE_SECONDS` the callers learn that the outcome is unknown.
+server cannot be reached for the address' `timeout` the callers learn that the outcome is unknown.
 """
 
 import secrets
@@ -43,9 +43,6 @@ from calliope.stores.versioned import replica_of
 
 FOREIGN_RECORDS_MAX = 1_024
 """How many records of other processes are read into the tail at once; beyond that readers read pages."""
-
-PATIENCE_SECONDS = 15.0
-"""How long a server that is gone is waited for before callers are told."""
 
 RETRY_SECONDS = (0.02, 0.05, 0.1, 0.2, 0.5)
 """The pauses between attempts to connect; the last one repeats."""
@@ -115,7 +112,7 @@ class PostgresWriter:
         """
         self._batch += 1
         in_doubt: Staged | None = None
-        give_up_at, pauses = time.monotonic() + PATIENCE_SECONDS, iter(RETRY_SECONDS)
+        give_up_at, pauses = time.monotonic() + self._address.timeout, iter(RETRY_SECONDS)
         while True:
             try:
                 connection = self._connected()

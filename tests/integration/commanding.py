@@ -1,6 +1,6 @@
 """A process that executes commands on aggregates which others use too, and says what came of each.
 
-python -m tests.integration.commanding PATH NAME COMMANDS AGGREGATES
+python -m tests.integration.commanding URL NAME COMMANDS AGGREGATES
 
 It says "ready", and begins when it is given a line. Each command claims the next few tickets of a raffle. For every
 command it prints a line: the command id, and then the stream and the sequence numbers of its events, or "refused".
@@ -11,7 +11,6 @@ import random
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from calliope import Journal
 from calliope.domain import Decider, Rejection, Repository
@@ -83,12 +82,12 @@ async def claim(journal: Journal, name: str, commands: int, aggregates: int, tel
             tasks.create_task(call(range(caller, commands, CALLERS)))
 
 
-async def main(path: Path, name: str, commands: int, aggregates: int) -> None:
-    async with Journal.open(path) as journal:
+async def main(url: str, name: str, commands: int, aggregates: int) -> None:
+    async with Journal.open(url) as journal:
         print("ready", flush=True)
         sys.stdin.readline()
         await claim(journal, name, commands, aggregates, lambda line: print(line, flush=True))
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))
+    asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))

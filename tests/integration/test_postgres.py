@@ -1,7 +1,10 @@
 """The PostgreSQL store against servers and connections that fail, and against transactions that take their time."""
 
+import socket
+import time
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from random import Random
 
 import anyio
@@ -16,7 +19,8 @@ from calliope import (
     StorageError,
     UntypedEvent,
 )
-from calliope.stores import postgres_address, postgres_writer
+from calliope.copying import copy_journal
+from calliope.stores import postgres_address
 from calliope.stores.postgres import PostgresStore
 from calliope.stores.record import Selection, StoredRecord
 from calliope.testing.everything import everything
@@ -129,12 +133,9 @@ async def test_live_readers_miss_and_double_nothing_when_their_connection_is_los
 
 
 @pytest.mark.soak
-async def test_a_server_killed_under_load_again_and_again_keeps_what_was_acknowledged(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(postgres_writer, "PATIENCE_SECONDS", PATIENCE_SECONDS)
+async def test_a_server_killed_under_load_again_and_again_keeps_what_was_acknowledged() -> None:
     with own_server() as server:
-        url = url_of_schema(server.url, new_schema())
+        url = f"{url_of_schema(server.url, new_schema())}&timeout={PATIENCE_SECONDS:g}"
         stores = [await PostgresStore.open(url) for _ in range(2)]
         random = Random(7)
 
@@ -162,12 +163,9 @@ async def test_a_server_killed_and_restarted_costs_a_wait_and_nothing_else() -> 
             assert [event.data for event in await stream.query().run_collect()] == [1, 2]
 
 
-async def test_a_server_that_stays_away_is_an_error_within_a_stated_time_and_no_loss(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(postgres_writer, "PATIENCE_SECONDS", 0.3)
+async def test_a_server_that_stays_away_is_an_error_within_a_stated_time_and_no_loss() -> None:
     with own_server() as server:
-        url = url_of_schema(server.url, new_schema())
+        url = f"{url_of_schema(server.url, new_schema())}&timeout=0.3"
         async with Journal.open(url) as journal:
             stream = journal.event_stream("a", UntypedEvent)
             await stream.persist(UntypedEvent("Happened", 1))
@@ -233,6 +231,8 @@ async def test_what_cannot_be_a_journal_is_refused_by_name(running: OwnServer) -
     for url, expected in (
         ("postgresql://h/d?readers=0", "readers must be 1 to 64, not '0'"),
         ("postgresql://h/d?schema=", "a schema's name has 1 to 48 bytes, not ''"),
+        ("postgresql://h/d?timeout=soon", "timeout must be a number of seconds above 0, not 'soon'"),
+        ("postgresql://h/d?statement_timeout=0", "statement_timeout must be a number of seconds above 0, not '0'"),
         ("postgresql://h/d?colour=red", "colour"),
     ):
         with pytest.raises(ValueError, match=expected):
@@ -251,6 +251,140 @@ async def test_a_schema_that_holds_something_else_or_a_newer_journal_is_left_as_
     of(running.url, f"CREATE SCHEMA {schema}; CREATE TABLE {schema}.journal (headline text)")
     with pytest.raises(JournalFormatError, match="a table named journal that cannot be used as one"):
         await PostgresStore.open(url_of_schema(running.url, schema))
+
+
+def ask_for_password(url: str, role: str, password: str) -> None:
+    """Make a role that must know a password; return when the server asks for it."""
+    with psycopg.connect(url, autocommit=True) as server:
+        server.execute(f"CREATE ROLE {role} LOGIN SUPERUSER PASSWORD '{password}'".encode())
+        ((hba_file,),) = server.execute("SHOW hba_file").fetchall()
+        rules = Path(hba_file).read_text()
+        Path(hba_file).write_text(f"local all {role} scram-sha-256\nhost all {role} all scram-sha-256\n{rules}")
+        server.execute("SELECT pg_reload_conf()")
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    with suppress(psycopg.OperationalError):
+        while time.monotonic() < deadline:
+            psycopg.connect(url.replace("postgres:@", f"{role}:wrong@")).close()
+
+
+def until_connected(url: str, role: str, count: int) -> None:
+    """Return when a role has so many connections; a store listens over one of its own, from a thread."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    connected = f"SELECT count(*) FROM pg_stat_activity WHERE usename = '{role}'".encode()
+    with psycopg.connect(postgres_address.PostgresAddress.parse(url).conninfo, autocommit=True) as connection:
+        while connection.execute(connected).fetchone() != (count,):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+
+async def test_a_wrong_password_is_named_and_never_shown_and_the_right_one_is_taken_later(
+    running: OwnServer, url: str
+) -> None:
+    async with Journal.open(url):
+        pass
+    ask_for_password(running.url, "locked", "right")
+    locked = url.replace("postgres:@", "locked:right@") + "&timeout=0.2"
+    with pytest.raises(StorageError, match="password authentication failed") as refused:
+        await PostgresStore.open(locked.replace("right", "wrong"))
+    assert "wrong" not in str(refused.value)
+    async with Journal.open(locked) as journal:
+        stream = journal.event_stream("a", UntypedEvent)
+        await stream.persist(UntypedEvent("Happened", 1))
+        of(url, "ALTER ROLE locked PASSWORD 'another'")
+        of(url, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'locked'")
+        for attempt in (lambda: stream.persist(UntypedEvent("Happened", 2)), stream.query().run_collect):
+            with pytest.raises(StorageError, match="password authentication failed") as refused:
+                await attempt()
+            assert "right" not in str(refused.value)
+        of(url, "ALTER ROLE locked PASSWORD 'right'")
+        await stream.persist(UntypedEvent("Happened", 3))
+        assert [event.data for event in await stream.query().run_collect()] == [1, 3]
+
+
+async def test_a_server_without_a_free_connection_is_named_and_used_again_when_it_has_one(url: str) -> None:
+    async with Journal.open(url) as journal:
+        await journal.event_stream("a", UntypedEvent).persist(UntypedEvent("Happened", 1))
+    schema = postgres_address.PostgresAddress.parse(url).schema
+    tables = f"ALL TABLES IN SCHEMA {schema}"
+    of(url, "CREATE ROLE few LOGIN CONNECTION LIMIT 2")  # one writes, one listens, none is left to read
+    of(url, f"GRANT USAGE ON SCHEMA {schema} TO few; GRANT SELECT, INSERT, UPDATE, DELETE ON {tables} TO few")
+    async with Journal.open(url.replace("postgres:@", "few@")) as journal:
+        stream = journal.event_stream("a", UntypedEvent)
+        await anyio.to_thread.run_sync(until_connected, url, "few", 2)
+        with pytest.raises(StorageError, match=r'cannot be connected to.*too many connections for role "few"'):
+            await stream.query().run_collect()
+        with pytest.raises(StorageError, match="too many connections"):
+            await PostgresStore.open(url.replace("postgres:@", "few@"))
+        await stream.persist(UntypedEvent("Happened", 2))
+        of(url, "ALTER ROLE few CONNECTION LIMIT 9")
+        assert [event.data for event in await stream.query().run_collect()] == [1, 2]
+
+
+async def test_a_server_that_is_too_old_is_refused_by_its_version(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres_address, "SERVER_VERSION_MIN", 990_000)
+    with pytest.raises(JournalFormatError, match=r"is a PostgreSQL \d\d; Calliope needs 99 or newer"):
+        await PostgresStore.open(url)
+
+
+@pytest.mark.soak
+async def test_a_server_that_accepts_and_never_answers_is_an_error_within_the_stated_time() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        began = time.monotonic()
+        with pytest.raises(StorageError, match=r"cannot be connected to; nothing was written: .*timeout expired"):
+            await PostgresStore.open(f"postgresql://postgres@127.0.0.1:{port}/postgres?connect_timeout=2")
+        assert time.monotonic() - began < PATIENCE_SECONDS
+
+
+async def test_a_statement_that_takes_too_long_is_an_error_and_the_next_one_is_not(url: str) -> None:
+    async with Journal.open(f"{url}&statement_timeout=0.2") as journal:
+        stream = journal.event_stream("a", UntypedEvent)
+        await stream.persist(UntypedEvent("Happened", 1))
+        with psycopg.connect(postgres_address.PostgresAddress.parse(url).conninfo) as other:
+            schema = postgres_address.PostgresAddress.parse(url).schema
+            other.execute(f"LOCK TABLE {schema}.event IN ACCESS EXCLUSIVE MODE".encode())
+            for attempt in (lambda: stream.persist(UntypedEvent("Happened", 2)), stream.query().run_collect):
+                with pytest.raises(JournalBusyError, match=r"took too long, nothing was written.*statement timeout"):
+                    await attempt()
+        await stream.persist(UntypedEvent("Happened", 3))
+        assert [event.data for event in await stream.query().run_collect()] == [1, 3]
+
+
+async def test_journals_are_made_and_migrated_once_however_many_open_them_at_a_time(url: str) -> None:
+    stores: list[PostgresStore] = []
+
+    async def open_store() -> None:
+        stores.append(await PostgresStore.open(url))
+
+    async with anyio.create_task_group() as group:
+        for _ in range(6):
+            group.start_soon(open_store)
+    assert len({store.journal_id for store in stores}) == 1
+    for store in stores:
+        await store.aclose()
+
+
+async def test_a_journal_moves_from_a_file_to_the_server_and_back(url: str, tmp_path: Path) -> None:
+    async with (
+        Journal.open(tmp_path / "a.db", durability="relaxed") as first,
+        Journal.open(url) as server,
+        Journal.open(tmp_path / "b.db", durability="relaxed") as last,
+    ):
+        for n in range(30):
+            stream = first.event_stream(f"s-{n % 4}", UntypedEvent)
+            many = [UntypedEvent("Happened", {"n": n, "m": m}) for m in range(n % 5 + 1)]
+            await stream.persist(many, event_id=f"id-{n}" if n % 3 else None, tags={f"t-{n % 2}"}, metadata={"n": n})
+        await first.snapshots.save_snapshot("s-1", {"sum": 1}, sequence_number=4)
+        there, back = await copy_journal(first, server), await copy_journal(server, last)
+        assert there.checksum == back.checksum
+        assert (there.same_positions, back.same_positions, back.snapshots) == (True, True, 1)
+        assert (await copy_journal(first, server)).added == 0
+        records = [[*await journal.records(event_type=UntypedEvent).run_collect()] for journal in (first, server, last)]
+        for name in ("id", "timestamp", "tags", "metadata", "data", "position", "stream_id", "sequence_number", "type"):
+            one, other, third = [[getattr(record, name) for record in each] for each in records]
+            assert one == other == third
+        again = await last.event_stream("s-1", UntypedEvent).persist(UntypedEvent("Other", 0), event_id="id-13")
+        assert [record.data.data for record in again.records] == [{"n": 13, "m": m} for m in range(4)]
 
 
 async def test_a_role_needs_no_more_than_the_documented_rights(running: OwnServer, url: str) -> None:

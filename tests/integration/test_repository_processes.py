@@ -12,6 +12,7 @@ import pytest
 from calliope import Journal, RecordedEvent
 from calliope.domain import Repository
 from tests.integration.commanding import RAFFLE, Claim, Claimed, Raffle
+from tests.postgres import new_schema, server, url_of_schema
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
 
@@ -19,7 +20,7 @@ AGGREGATES = 100
 
 
 @asynccontextmanager
-async def commanding(path: Path, name: str, commands: int) -> AsyncIterator[asyncio.subprocess.Process]:
+async def commanding(path: Path | str, name: str, commands: int) -> AsyncIterator[asyncio.subprocess.Process]:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.integration.commanding", str(path), name, str(commands), str(AGGREGATES),
         stdin=asyncio.subprocess.PIPE,
@@ -48,7 +49,7 @@ async def lines_of(process: asyncio.subprocess.Process) -> list[str]:
     return lines
 
 
-async def claims_in(path: Path) -> list[RecordedEvent[Claimed]]:
+async def claims_in(path: Path | str) -> list[RecordedEvent[Claimed]]:
     async with Journal.open(path) as journal:
         return await journal.records(event_type=Claimed).run_collect()
 
@@ -70,7 +71,7 @@ def stored_of(records: list[RecordedEvent[Claimed]]) -> dict[str, str]:
     return stored
 
 
-async def both_execute(path: Path, commands: int) -> None:
+async def both_execute(path: Path | str, commands: int) -> None:
     async with commanding(path, "one", commands) as one, commanding(path, "other", commands) as other:
         begin(one, other)
         told = [line for lines in await asyncio.gather(lines_of(one), lines_of(other)) for line in lines]
@@ -97,6 +98,12 @@ async def test_every_accepted_commands_events_are_there_once(tmp_path: Path) -> 
 @pytest.mark.soak
 async def test_five_thousand_commands_each_on_a_hundred_aggregates(tmp_path: Path) -> None:
     await both_execute(tmp_path / "journal.db", 5_000)
+
+
+@pytest.mark.soak
+async def test_processes_share_a_journal_in_postgresql() -> None:
+    with server(waits_for_disk=False) as url:
+        await both_execute(url_of_schema(url, new_schema()), 300)
 
 
 async def test_what_a_killed_process_had_carried_out_is_recognised(tmp_path: Path) -> None:

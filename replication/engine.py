@@ -211,8 +211,7 @@ class Engine:
         except JournalClosedError:
             raise
         except CalliopeError as error:
-            logger.error("%s cannot be served: %s", read.peer, error)
-            self._refuse(Refuse(read.peer, f"cannot be served: {error}"))
+            self._cannot_serve(read.peer, error)
 
     async def _read_part(self, read: ReadStaged) -> None:
         try:
@@ -223,6 +222,10 @@ class Engine:
             logger.error("a snapshot that was taken over cannot be read, and will be tried again: %s", error)
             part = None
         self._do(self._core.part_loaded(self._clock(), part))
+
+    def _cannot_serve(self, peer: str, error: Exception) -> None:
+        logger.error("%s cannot be served: %s", peer, error)
+        self._refuse(Refuse(peer, f"cannot be served: {error}"))
 
     # Tasks -----------------------------------------------------------------------------------------------------
 
@@ -266,7 +269,12 @@ class Engine:
     async def _send_from(self, outbox: Outbox, connection: Connection, tasks: TaskGroup) -> None:
         with suppress(ConnectionLostError):
             while not outbox.closed:
-                data = wire.encode(await outbox.next())
+                message = await outbox.next()
+                try:
+                    data = wire.encode(message)
+                except ValueError as error:
+                    self._cannot_serve(connection.replica_id, error)
+                    continue
                 self.sent_bytes += len(data)
                 await connection.send(data)
         tasks.cancel_scope.cancel()

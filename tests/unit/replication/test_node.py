@@ -8,7 +8,7 @@ import pytest
 from calliope import JournalBusyError, JournalClosedError, JournalFormatError, UntypedEvent
 from calliope.limits import REQUEST_BYTES_MAX
 from crdts import GCounter, ORSet
-from replication import ListenError, Node, QuorumTimeoutError, outbox
+from replication import ListenError, Node, QuorumTimeoutError, outbox, wire
 from replication.transports import memory
 from tests.unit.replication.http_nodes import MemoryNetwork, node_of
 
@@ -137,6 +137,23 @@ async def test_the_largest_list_of_events_that_may_be_persisted_reaches_other_re
         await here.persist([large] * (REQUEST_BYTES_MAX // 700_100))
         await berlin.wait_until_held(2, timeout=60)
         assert await there.sequence_number() == await here.sequence_number()
+
+
+async def test_what_is_too_large_for_any_peer_is_logged_and_the_node_goes_on(monkeypatch, caplog):
+    monkeypatch.setattr(wire, "MESSAGE_BYTES_MAX", 100_000)
+    async with (
+        MemoryNetwork() as network,
+        node_of(network, "berlin") as berlin,
+        node_of(network, "lisbon", ("berlin",)) as lisbon,
+    ):
+        await lisbon.replicator.update("visits", GCounter, lambda visits: visits.increment(), replicas=2)
+        large = UntypedEvent("Said", {"text": "x" * 200_000})
+        await berlin.journal.replicated_event_stream("room", UntypedEvent, replica_id="berlin").persist(large)
+        with anyio.fail_after(20):
+            while "lisbon cannot be served: a Entries must have at most 100000 bytes" not in caplog.text:
+                await anyio.lowlevel.checkpoint()
+        await berlin.replicator.update("visits", GCounter, lambda visits: visits.increment())
+        assert (await lisbon.replicator.get("visits", GCounter)).value == 1
 
 
 async def test_a_peer_that_does_not_read_loses_its_connection_and_the_log_says_so(monkeypatch, caplog):

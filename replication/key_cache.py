@@ -48,14 +48,19 @@ class KeyCache:
         if state is not None:
             self._states.move_to_end(key)
             if state.byte_count != self._byte_counts[key]:
-                self._count(state)
+                self._count(state, kept=key)
         return state
 
     def put(self, state: KeyState) -> None:
         """Keep a key, and drop others that were not used for longer, as many as it takes."""
         self._states[state.key] = state
         self._states.move_to_end(state.key)
-        self._count(state)
+        self._count(state, kept=state.key)
+
+    def changed(self, state: KeyState) -> None:
+        """Count a key that is here anew, and drop others, or itself, if that is too much; that is no use of it."""
+        if state.byte_count != self._byte_counts[state.key]:
+            self._count(state, kept="")
 
     def clear(self) -> None:
         """Drop everything."""
@@ -63,16 +68,16 @@ class KeyCache:
         self._byte_counts.clear()
         self._byte_count = 0
 
-    def _count(self, state: KeyState) -> None:
+    def _count(self, state: KeyState, kept: str) -> None:
         self._byte_count += state.byte_count - self._byte_counts.get(state.key, 0)
         self._byte_counts[state.key] = state.byte_count
         while len(self._states) > self._keys_max or self._byte_count > self._bytes_max:
-            if not self._drop_one(state.key):
+            if not self._drop_one(kept):
                 return
 
     def _drop_one(self, kept: str) -> bool:
         for searched, (key, state) in enumerate(self._states.items()):
-            if searched == SEARCHED_MAX or key == kept:
+            if searched == SEARCHED_MAX or key == kept or len(self._states) == 1:
                 return False
             if not state.is_promised:
                 del self._states[key]

@@ -212,6 +212,7 @@ class KeySpace:
         state = self.cache.peek(key)
         if state is not None:
             self._apply(state, behind)
+            self.cache.changed(state)
         self.watches.notify(key, behind.log_id)
 
     def _apply(self, state: KeyState, behind: Behind) -> None:

@@ -129,7 +129,7 @@ class KeyState:
                 comes before it has taken effect.
         """
         self.entries[log_id] = max(number, self.entries.get(log_id, 0))
-        self.byte_count += 64 * len(change.items)
+        self.byte_count += _byte_count([change])
         try:
             new = self._apply(change)
         except CrdtError:

@@ -118,6 +118,18 @@ async def test_the_cache_is_bounded_by_number_and_by_bytes():
         assert len(await value_of(a, "set-0", ORSet)) == 500
 
 
+async def test_keys_that_grow_by_what_others_do_are_counted_as_they_grow():
+    async with running(cached_bytes_max=60_000) as a, running(log_id="b~01") as b:
+        for number in range(5):
+            await value_of(a, f"text-{number}", LWWMap)
+            await b.replicator.update(f"text-{number}", LWWMap, lambda value: value.assign("text", "x" * 20_000))
+        await send(b.store, a.store)
+        await settle()
+        assert a.replicator.cached_keys == 2
+        assert [key.key for key in a.replicator._keys.cache] == ["text-3", "text-4"]
+        assert await value_of(a, "text-0", LWWMap) == {"text": "x" * 20_000}
+
+
 async def test_keys_that_are_dropped_leave_memory_at_once_and_do_not_wait_for_the_garbage_collector():
     async with running(cached_keys_max=5) as a:
         await increment(a, "key-0")
@@ -152,6 +164,18 @@ async def test_a_key_with_updates_under_way_stays_in_the_cache():
             await settle()
             a.store.gate.set()
         assert await value_of(a, "visits", GCounter) == 2
+
+
+async def test_a_key_that_is_about_to_be_updated_stays_in_the_cache():
+    async with running(cached_keys_max=1) as a:
+        a.store.gate = anyio.Event()
+        async with anyio.create_task_group() as tasks:
+            for key in "abab":
+                tasks.start_soon(increment, a, key)
+                await settle()
+            a.store.gate.set()
+        assert [await value_of(a, key, GCounter) for key in "ab"] == [2, 2]
+        assert a.replicator.cached_keys == 1
 
 
 async def test_keys_that_were_never_stored_are_not_looked_up_one_by_one():

@@ -64,6 +64,8 @@ if __name__ == "__main__":
     parser.add_argument("--visitors", type=int, default=60, help="how many come through each of the two doors")
     parser.add_argument("--ring-at", type=int, default=100, help="at how many visitors the bell rings")
     arguments = parser.parse_args()
+    if arguments.visitors < 1:
+        parser.error(f"--visitors must be at least 1, not {arguments.visitors}")
     if not 0 < arguments.ring_at <= 2 * arguments.visitors:
         parser.error(f"--ring-at must be 1 to {2 * arguments.visitors}, how many come in, not {arguments.ring_at}")
     try:

@@ -14,12 +14,16 @@ from contextlib import suppress
 from http.client import responses
 from urllib.parse import unquote_to_bytes, urlsplit
 
+import anyio
 from aiohttp import web
 
 from calliope import CalliopeError
 from replication.addresses import is_loopback
 from replication.http_api.answers import RefusedRequestError, refusal, refused
 from replication.http_api.traffic import TRAFFIC
+
+SENDING_SECONDS = 60.0
+"""How long a client may take to read an answer; feeds have a time of their own."""
 
 ON_ASKED = web.AppKey[Callable[[asyncio.BaseTransport], None]]("on_asked")
 """Told of each connection that asks something."""
@@ -42,6 +46,22 @@ async def greeting(request: web.Request, handler: Handler) -> web.StreamResponse
     if request.transport is not None:
         request.app[ON_ASKED](request.transport)
     return await handler(request)
+
+
+@web.middleware
+async def sending(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Send the answer, and end the connection of a client that does not read it."""
+    response = await handler(request)
+    if response.prepared:
+        return response
+    try:
+        with anyio.fail_after(SENDING_SECONDS):
+            await response.prepare(request)
+            await response.write_eof()
+    except TimeoutError:
+        if request.transport is not None:
+            request.transport.abort()
+    return response
 
 
 @web.middleware

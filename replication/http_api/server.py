@@ -12,7 +12,7 @@ from calliope.owning import owned
 from replication.addresses import is_loopback, joined, parsed
 from replication.complaints import Complaints
 from replication.http_api import cluster_routes, key_routes, stream_routes
-from replication.http_api.access import ON_ASKED, TOKEN, answering, counting, greeting
+from replication.http_api.access import ON_ASKED, TOKEN, answering, counting, greeting, sending
 from replication.http_api.bodies import BODY_BYTES_MAX
 from replication.http_api.feeds import FEEDS, Feeds
 from replication.http_api.node_key import NODE
@@ -50,7 +50,7 @@ def application(
         token: what who asks must know; empty: nothing.
         on_asked: told of each connection that asks something.
     """
-    app = web.Application(middlewares=[greeting, counting, answering], client_max_size=BODY_BYTES_MAX)
+    app = web.Application(middlewares=[greeting, sending, counting, answering], client_max_size=BODY_BYTES_MAX)
     app[NODE], app[TOKEN], app[TRAFFIC], app[FEEDS] = node, token, Traffic(), Feeds()
     app[ON_ASKED] = on_asked
     for routes in (cluster_routes.routes, key_routes.routes, stream_routes.routes):

@@ -5,10 +5,11 @@ from contextlib import asynccontextmanager
 
 import anyio
 import pytest
+from aiohttp import ClientError
 
-from calliope import CorruptJournalError, StorageFullError
+from calliope import CorruptJournalError, StorageFullError, UntypedEvent
 from replication import ListenError
-from replication.http_api import server
+from replication.http_api import access, server
 from replication.http_api.server import checked_place, serving
 from tests.unit.replication.http_nodes import MemoryNetwork, api, node_of
 
@@ -100,6 +101,20 @@ async def test_a_connection_that_asks_nothing_is_ended(monkeypatch):
         await idle.send(b"GET /health HTTP/1.1\r\n")
         with anyio.fail_after(PATIENCE_SECONDS), pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
             await idle.receive()
+
+
+async def test_a_client_that_does_not_read_its_answer_is_let_go(monkeypatch):
+    monkeypatch.setattr(access, "SENDING_SECONDS", 0.05)
+    large = UntypedEvent("Said", {"text": "x" * 700_000})
+    async with api() as berlin:
+        await berlin.node.journal.event_stream("room", UntypedEvent).persist([large] * 16)
+        async with berlin.client.get("/events") as response:
+            with anyio.fail_after(PATIENCE_SECONDS):
+                while berlin.client.server.runner.server.connections:
+                    await anyio.lowlevel.checkpoint()
+            with pytest.raises((ClientError, ConnectionError)):
+                await response.read()
+        assert await status(berlin) == 200
 
 
 NO_REQUESTS = {

@@ -130,6 +130,7 @@ async def test_leaders_killed_under_load_cost_waits_and_lose_and_double_nothing(
             assert len(writers.acknowledged) == 2 * KILLS * CALLERS * REQUESTS
             events = await check(other, writers.acknowledged, dense=False)
             stored = await journal.records(event_type=Step).run_collect()
+        cluster.wait_until_current(name)
         assert everywhere == stored
         assert contended == [record for record in stored if record.stream_id == CONTENDED]
         counts = Counter(record.data.run for record in contended)
@@ -167,6 +168,21 @@ async def test_what_was_acknowledged_is_read_by_everybody_at_once() -> None:
                             url = url_of_journal(server.url, name)
                             tasks.create_task(read(await stack.enter_async_context(Journal.open(url))))
     print(f"{reads} reads")
+
+
+async def test_a_server_that_hangs_is_left_for_another() -> None:
+    with own_cluster() as cluster:
+        url = url_of_journal(cluster.url, new_journal(), replicas=3, timeout=120)
+        async with Journal.open(url) as journal:
+            stream = journal.event_stream("a", Step)
+            await stream.persist(Step(1, 0, 0, 0, 1))
+            (connected,) = [server for server in cluster.servers if server.monitored("connz")["connections"]]
+            connected.pause()
+            try:
+                await stream.persist(Step(1, 0, 1, 0, 1))
+                assert [step.request for step in await stream.query().run_collect()] == [0, 1]
+            finally:
+                connected.resume()
 
 
 async def test_without_a_majority_callers_are_told_in_time_and_with_one_it_goes_on() -> None:

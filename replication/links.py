@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
+from anyio.lowlevel import checkpoint
 
 from calliope.flow.clock import LOOP_CLOCK, Clock
 from calliope.flow.retrying import Backoff
@@ -214,7 +215,9 @@ class Links:
         try:
             if older is not None:
                 older.scope.cancel()
-                await older.over.wait()
+                with anyio.CancelScope(shield=True):  # also if a newer one cancels this: that one waits for both
+                    await older.over.wait()
+                await checkpoint()
             await self._on_connection(link.connection)
         except PeerError as error:
             self._complaints.add(link.connection.replica_id, str(error))

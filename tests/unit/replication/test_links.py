@@ -17,13 +17,19 @@ STEADY = Backoff(first_seconds=1.0, longest_seconds=60.0, jitter=0.0)
 
 
 class Peer:
-    """A replica with links, that says who is connected."""
+    """A replica with links, that says who is connected.
+
+    Attributes:
+        ends: who serves a connection that is over waits for it.
+    """
 
     def __init__(
         self, network: MemoryNetwork, clock: ManualClock, replica_id: str, address: str, *dialled: str, **more
     ):
         self.history: list[str] = []
         self.at_once = self.most_at_once = 0
+        self.ends = anyio.Event()
+        self.ends.set()
         self.transport = network.transport(replica_id, address=address, **more)
         self.links = Links(
             self.transport,
@@ -44,6 +50,8 @@ class Peer:
             while True:
                 await connection.receive()
         finally:
+            with anyio.CancelScope(shield=True):
+                await self.ends.wait()
             self.history.append(f"-{connection.replica_id}")
             self.at_once -= 1
 
@@ -147,6 +155,22 @@ async def test_a_peer_that_dials_anew_later_has_lost_the_older_connection(networ
         connection = await restarted.connect("A")
         await clock.advance(0)
         assert a.links.connections["b"] is connection.other
+        assert a.history == ["+b", "-b", "+b"]
+        assert a.most_at_once == 1
+
+
+async def test_the_newest_of_three_connections_waits_until_the_first_is_over_too(network, clock):
+    a, b = Peer(network, clock, "a", "a:1"), Peer(network, clock, "b", "b:1")
+    a.ends = anyio.Event()
+    async with running(clock, a, b):
+        for _ in range(3):
+            await clock.advance(SIMULTANEOUS_SECONDS + 1)
+            await b.transport.connect("a:1")
+            await clock.advance(0)
+        served = list(a.history)
+        a.ends.set()
+        await clock.advance(0)
+        assert served == ["+b"]
         assert a.history == ["+b", "-b", "+b"]
         assert a.most_at_once == 1
 

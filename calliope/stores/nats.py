@@ -65,7 +65,11 @@ class NatsStore:
         address: where the journal is.
         journal_id: names this journal among all others.
         tail: the newest records and the wake-up of live readers.
+        places_in_order: whether requests of different streams that are not awaited one by one get positions in the
+            order in which they were made. Here each stream is written by itself.
     """
+
+    places_in_order = False
 
     def __init__(self, thread: NatsThread, connection: NatsConnection, opened: "_Opened") -> None:
         self.address = connection.address

@@ -14,20 +14,18 @@ follow. The event is written only if that is still the stream's last one. Hence:
 The notes are in a JetStream stream of their own, which keeps the last message of each subject.
 """
 
-import asyncio
 import secrets
 
 import msgspec
 
 from calliope.errors import CorruptJournalError
+from calliope.stores.nats_connection import Pauses
+from calliope.stores.nats_errors import NoAnswerError
 from calliope.stores.nats_log import NatsLog
 from calliope.stores.nats_message import MessageRows, sequence_of
 from calliope.stores.nats_publishing import Publisher
 from calliope.stores.nats_subjects import NatsSubjects
 from calliope.stores.record import StoredRecord, position_of_minted_id
-
-PAUSE_SECONDS = 0.005
-"""The pause before a note is looked for that somebody else is just making."""
 
 
 class StaleEndError(Exception):
@@ -91,20 +89,24 @@ class Claims:
             return minted
         subject = self._subjects.of_event_id(stream_id, event_id)
         note = _encode(_Note(stream_id, event_id, follows, secrets.token_bytes(8)))
-        expected = 0
-        while await self._publisher.publish([(subject, note)], expected) is None:
+        expected, pauses = 0, Pauses(self._publisher.connection.address.timeout_seconds)
+        while await self._publisher.publish([(subject, note)], expected, pauses) is None:
+            if pauses.over:
+                raise NoAnswerError(f"somebody else always writes the note on event {event_id!r}", was_sent=False)
             found = await self._note(subject, stream_id, event_id)
             if found is None:
-                await asyncio.sleep(PAUSE_SECONDS)  # another one is on its way
+                await pauses.pause()  # another one is on its way
                 continue
             expected, noted = found
             records, refuted = await self._records(noted)
             if records is not None:
                 return records
-            if refuted == (noted.follows == follows):
-                raise StaleEndError
-            if not refuted:
+            if noted.follows == follows:
+                if refuted:
+                    raise StaleEndError
                 return None
+            if not refuted and await self._exists(stream_id, noted.follows):
+                raise StaleEndError
         return None
 
     async def find(self, stream_id: str, event_id: str) -> list[StoredRecord] | None:
@@ -145,6 +147,11 @@ class Claims:
             more, goes_on = self._rows.requested(message, None)
             records += more
         return records, False
+
+    async def _exists(self, stream_id: str, sequence: int) -> bool:
+        """Tell whether a message is in a stream: a journal that was restored may have lost some that notes name."""
+        raw = await self._events.next(self._subjects.streams.of(stream_id), sequence)
+        return sequence == 0 or (raw is not None and raw.sequence == sequence)
 
     async def _minted(self, stream_id: str, event_id: str) -> list[StoredRecord] | None:
         position = position_of_minted_id(event_id, self._journal_id)

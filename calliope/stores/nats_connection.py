@@ -1,8 +1,11 @@
 """`NatsConnection`: questions to NATS servers, asked again until somebody answers.
 
-The client of nats-py connects again by itself; what was asked meanwhile, or of a server that died, is lost. So every
-question is asked anew until there is an answer or its time is over. All questions may be asked twice: those that write
-carry the sequence number that the server must expect, so that a second time is refused.
+What was asked of a server that died is lost. So every question is asked anew, of whichever server can be reached,
+until there is an answer or its time is over. All questions may be asked twice: those that write carry the sequence
+number that the server must expect, so that a second time is refused. A server that does not answer is asked whether it
+is there, and left if it does not say so.
+
+A connection is made anew, and not by the client of nats-py itself: that would send later what was given up meanwhile.
 
 All of this runs in the event loop of the store's own thread: nats-py knows asyncio only.
 """
@@ -12,6 +15,8 @@ import ssl
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from copy import copy
+from functools import partial
 from itertools import count
 from secrets import token_hex
 from typing import Any
@@ -42,8 +47,8 @@ PING_SECONDS = 2
 RETRY_SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 """The pauses before a question is asked again; the last one repeats."""
 
-RECONNECT_SECONDS = 0.1
-"""The pause between attempts to reach one server."""
+RECONNECT_SECONDS = 0.05
+"""For how long nobody tries to connect after somebody could not."""
 
 PARTS_BYTES_MAX = 256 * 1024 * 1024
 """How much may wait to be taken from the connection; what is asked for at once is limited well below."""
@@ -98,6 +103,8 @@ class NatsConnection:
         self._expected: dict[str, Done] = {}
         self._heard: dict[str, Callable[[], None]] = {}
         self._last_error = ""
+        self._failure: StorageError | None = None
+        self._failed_at = 0.0
         self._checking = False
         self._closed = False
 
@@ -115,8 +122,7 @@ class NatsConnection:
         self._closed = True
         self._lose_answers()
         if self._client is not None:
-            with suppress(Exception):  # it is of no use any more
-                await self._client.close()
+            await self._leave(self._client)
 
     def give_up(self) -> None:
         """Ask nothing again: the journal is being closed."""
@@ -227,8 +233,7 @@ class NatsConnection:
         try:
             await client.flush(timeout=PING_SECONDS)
         except (nats.errors.Error, TimeoutError):
-            with suppress(nats.errors.Error):
-                await client.force_reconnect()
+            await self._leave(client)
         finally:
             self._checking = False
 
@@ -237,16 +242,29 @@ class NatsConnection:
         client = self._client
         if client is not None and client.is_connected:
             return client
-        while client is not None and not client.is_closed:
-            if client.is_connected:
+        async with asyncio.timeout(pauses.left), self._connecting:
+            client = self._client
+            if client is not None and client.is_connected:
                 return client
-            if pauses.over or self._closed:
-                raise StorageError(f"the connection is lost: {self._last_error or 'no server answers'}")
-            await asyncio.sleep(RETRY_SECONDS[0])
-        async with self._connecting:
-            if self._client is None or self._client.is_closed:
+            if self._failure is not None and time.monotonic() < self._failed_at + RECONNECT_SECONDS:
+                raise copy(self._failure)  # those who wait for the connection together fail together
+            if client is not None:
+                await self._leave(client)
+            try:
                 self._client = await self._new_client(pauses)
+            except StorageError as error:
+                self._failure, self._failed_at = error, time.monotonic()
+                raise
             return self._client
+
+    async def _leave(self, client: Client) -> None:
+        """Close a client, whether its server is still there or not."""
+        if self._client is client:
+            self._client = None
+            self._lose_answers()
+        with suppress(Exception):  # it is of no use any more
+            async with asyncio.timeout(PING_SECONDS):
+                await client.close()
 
     async def _new_client(self, pauses: Pauses) -> Client:
         address, client = self.address, Client()
@@ -262,27 +280,30 @@ class NatsConnection:
                     servers=list(address.servers),
                     name="calliope",
                     connect_timeout=CONNECT_SECONDS,  # type: ignore[arg-type] # seconds, and parts of them
-                    reconnect_time_wait=RECONNECT_SECONDS,  # type: ignore[arg-type]
+                    reconnect_time_wait=0,
                     max_reconnect_attempts=1,
+                    allow_reconnect=False,
                     error_cb=self._note_error,
-                    disconnected_cb=self._disconnected,
-                    reconnected_cb=self._reconnected,
+                    disconnected_cb=partial(self._disconnected, client),
                     **who,
                 )
-            client.options["max_reconnect_attempts"] = -1  # once it was there, it is looked for for ever
             self._check(client)
             await client.subscribe(f"{self._inbox}.*", cb=self._answered, pending_bytes_limit=PARTS_BYTES_MAX)
             for subject in self._heard:
                 await client.subscribe(subject, cb=self._was_heard)
         except JournalFormatError:
-            await client.close()
+            await self._leave(client)
             raise
         except Exception as error:
-            with suppress(Exception):
-                await client.close()
-            described = self._last_error or str(error) or type(error).__name__
+            known = str(error) if isinstance(error, nats.errors.Error) and "no servers" not in str(error) else ""
+            described = known or self._last_error or str(error) or type(error).__name__
+            await self._leave(client)
             raise StorageError(f"{address.shown} cannot be connected to; nothing was written: {described}") from error
-        await self._reconnected()
+        except BaseException:
+            await self._leave(client)
+            raise
+        self._last_error = ""
+        self._tell_those_who_listen()
         return client
 
     def _check(self, client: Client) -> None:
@@ -318,11 +339,12 @@ class NatsConnection:
                 if f'"{answer.subject}"'.lower() in self._last_error.lower():
                     answer.fail(JournalFormatError(f"{self.address.shown} cannot be used as a journal: {error}"))
 
-    async def _disconnected(self) -> None:
-        self._lose_answers()
+    async def _disconnected(self, client: Client) -> None:
+        if client is self._client and not self._closed:
+            self._lose_answers()
+            self._tell_those_who_listen()  # who looks connects again
 
-    async def _reconnected(self) -> None:
-        self._last_error = ""
+    def _tell_those_who_listen(self) -> None:
         for heard in self._heard.values():
             heard()
 

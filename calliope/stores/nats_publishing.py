@@ -186,4 +186,6 @@ class Window:
         self._count -= count
         self._bytes -= size
         while self._waiting:
-            self._waiting.popleft().set_result(None)
+            turn = self._waiting.popleft()
+            if not turn.done():  # who waited was cancelled
+                turn.set_result(None)

@@ -17,7 +17,7 @@ import secrets
 from dataclasses import dataclass
 from itertools import chain, count, islice
 
-from calliope.errors import CalliopeError
+from calliope.errors import CalliopeError, JournalBusyError
 from calliope.stores.nats_arrivals import Advance, Arrivals
 from calliope.stores.nats_claims import Claims, StaleEndError
 from calliope.stores.nats_connection import Pauses
@@ -226,9 +226,8 @@ class _StreamLane:
                 left = await self._round(left, pauses)
         except Exception as error:
             self._end = None
-            shown = self._writer.address.shown
             for pending in left:
-                self._fail(pending, translated(error, shown))
+                self._fail(pending, error)
 
     async def _round(self, left: list[Pending], pauses: Pauses) -> list[Pending]:
         """Write as much as fits into one message; return what is left to be written."""
@@ -243,14 +242,13 @@ class _StreamLane:
                 await self._refuse(pending, self._end)
             return []
         try:
-            written_before = await self._claimed(chosen, self._end)
+            finished = await self._claimed(chosen, self._end)
         except StaleEndError:
             self._end = None
+            await self._pause(pauses)
             return left
-        if written_before:
-            for pending, records in written_before:
-                self._finish(pending, records)
-            done = {id(pending) for pending, _ in written_before}
+        if finished:
+            done = set(map(id, finished))
             return [pending for pending in left if id(pending) not in done]
         return await self._finished(composition, chosen, others, self._end, pauses)
 
@@ -258,9 +256,16 @@ class _StreamLane:
         self, composition: Composition, chosen: list[Pending], others: list[Pending], end: End, pauses: Pauses
     ) -> list[Pending]:
         """Publish a message; return the requests that are left to be written."""
-        sequence = await self._published(composition, end, pauses)
+        try:
+            sequence = await self._published(composition, end, pauses)
+        except Exception as error:
+            self._end = None
+            for pending in chosen:
+                self._fail(pending, error)
+            return others
         if sequence is None:
             self._end = None
+            await self._pause(pauses)
             return [*chosen, *others]
         self._end, self._confirmed = End(sequence, composition.version), True
         self._take(composition, chosen, sequence)
@@ -286,20 +291,24 @@ class _StreamLane:
                 named |= {request.event_id} - {None}
         return composition, chosen, others
 
-    async def _claimed(self, chosen: list[Pending], end: End) -> list[tuple[Pending, list[StoredRecord]]]:
-        """Claim the event ids of requests; return which of them have been written before, with their records."""
+    async def _claimed(self, chosen: list[Pending], end: End) -> list[Pending]:
+        """Claim the event ids of requests; return which of them are done with: written before, or not to be claimed."""
         named = [(pending, pending.request.event_id) for pending in chosen if pending.request.event_id is not None]
         if not named:
             return []
         claim, stream_id = self._writer.claims.claim, self._stream_id
         claims = [claim(stream_id, event_id, end.sequence) for _, event_id in named]
-        written_before: list[tuple[Pending, list[StoredRecord]]] = []
+        finished: list[Pending] = []
         for (pending, _), found in zip(named, await asyncio.gather(*claims, return_exceptions=True), strict=True):
-            if isinstance(found, BaseException):
+            if isinstance(found, StaleEndError) or not isinstance(found, Exception | list | None):
                 raise found
-            if found is not None:
-                written_before.append((pending, found))
-        return written_before
+            if isinstance(found, Exception):
+                self._fail(pending, found)
+                finished.append(pending)
+            elif found is not None:
+                self._finish(pending, found)
+                finished.append(pending)
+        return finished
 
     async def _published(self, composition: Composition, end: End, pauses: Pauses) -> int | None:
         """Publish a message; return its sequence number, or None if another process was faster."""
@@ -349,12 +358,20 @@ class _StreamLane:
             check_may_follow(request, end.kind if end.version else request.kind, end.version)
             raise ValueError("what is written to a replicated stream must say who writes it: use append_replicated")
         except (CalliopeError, NoAnswerError, ValueError) as error:
-            self._fail(pending, translated(error, self._writer.address.shown))
+            self._fail(pending, error)
+
+    async def _pause(self, pauses: Pauses) -> None:
+        """Let other processes go first, but not for ever."""
+        if pauses.over:
+            raise JournalBusyError(
+                f"others wrote to stream {self._stream_id!r} faster, again and again; nothing was written"
+            )
+        await asyncio.sleep(0)
 
     def _finish(self, pending: Pending, records: list[StoredRecord]) -> None:
         pending.call.result = records
         self._writer.crossing.finish(pending.call)
 
     def _fail(self, pending: Pending, error: Exception) -> None:
-        pending.call.error = error
+        pending.call.error = translated(error, self._writer.address.shown)
         self._writer.crossing.finish(pending.call)

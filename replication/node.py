@@ -28,6 +28,7 @@ from calliope.stores.replica_store import ReplicaStore
 from calliope.stores.sqlite import Durability
 from calliope.stores.versioned import replica_of
 from replication.addresses import parsed
+from replication.arguments import checked_timeout
 from replication.core.agreement import Replicas
 from replication.core.replica import MemberReport, ReplicaCore
 from replication.core.settings import Settings
@@ -227,11 +228,11 @@ class Node:
 
         Raises:
             QuorumTimeoutError: too few of them said so in time; what is recorded here stays and spreads.
-            ValueError: `replicas` is not a positive number, "majority" or "all".
+            TypeError, ValueError: `replicas` is not a positive number, "majority" or "all", or `timeout` no time.
         """
         checked_replicas(replicas)
         store = cast(ReplicaStore, self.journal.store)
-        end = monotonic() + timeout
+        end = monotonic() + checked_timeout(timeout)
         for log_id, number in store.vector.items():
             await self._engine.agreement.acknowledged(log_id, number, replicas, max(0.0, end - monotonic()))
 

@@ -21,5 +21,7 @@ A segment of a path is percent-encoded: the key "a/b" is `/keys/a%2Fb`. What is 
 `{"error": "one sentence"}` and facts: 400 it is wrong, 401 and 403 not you, 404 not there, 409 it conflicts with what
 is, 413 too large, 503 not now, 504 too few replicas answered in time (and who did).
 
+Positions and sequence numbers are those of the node that is asked: at another one, events stand in another order.
+
 A feed is JSON lines (an empty line is a sign of life), or server-sent events for who accepts `text/event-stream`.
 """

@@ -194,4 +194,6 @@ async def test_what_is_persisted_can_be_waited_for_until_so_many_replicas_hold_i
         assert (refused.value.required, refused.value.acknowledged) == (2, ("berlin",))
         with pytest.raises(ValueError, match="replicas must be"):
             await berlin.wait_until_held(0)
+        with pytest.raises(ValueError, match="timeout"):
+            await berlin.wait_until_held(1, timeout=float("nan"))
         await berlin.wait_until_held(1)

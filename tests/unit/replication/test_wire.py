@@ -186,6 +186,14 @@ def test_a_legal_replica_id_names_a_log(replica_id):
     assert checked_log_id(f"{replica_id}~0123456789abcdef") == f"{replica_id}~0123456789abcdef"
 
 
+@pytest.mark.parametrize("name", [None, 5, b"berlin", ["berlin"], {}])
+def test_a_name_that_is_no_text_is_refused_and_named(name):
+    with pytest.raises(TypeError, match="replica_id must be a str, not "):
+        checked_replica_id(name)
+    with pytest.raises(TypeError, match="log_id must be a str, not "):
+        checked_log_id(name)
+
+
 @pytest.mark.parametrize("replica_id", ["", "a~b", "a\0", "b" * 256, "ä" * 128, "\ud800"])
 def test_an_illegal_replica_id_is_refused_and_so_is_its_log(replica_id):
     with pytest.raises(ValueError, match="_id "):

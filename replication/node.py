@@ -10,7 +10,7 @@ cluster. A node works alone as well: it catches up with the others when it finds
 import os
 import secrets
 import ssl
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from random import SystemRandom
@@ -136,10 +136,12 @@ class Node:
         A node on a server that was cut off from it, while another node took its place, ends with `JournalBusyError`:
         the block is cancelled, and leaving it raises that.
         """
-        if isinstance(peers, str):
-            raise TypeError(f"peers must be a list of addresses, not the str {peers!r}")
+        if isinstance(peers, str) or not isinstance(peers, Iterable):
+            raise TypeError(f"peers must be a list of addresses, not {peers!r:.100}")
         for peer in peers:
             parsed(peer)
+        if not isinstance(settings, Settings | None):
+            raise TypeError(f"settings must be Settings or None, not {settings!r:.100}")
         if discover and listen is None:
             raise ValueError("discover=True announces where this node listens: listen must be an address, not None")
         transport = WebSocketTransport(

@@ -79,6 +79,8 @@ class WebSocketTransport:
         self._tls_server = tls_server
         self._tls_client = tls_client
         self._patience = patience
+        _check_context("tls_server", tls_server, ssl.PROTOCOL_TLS_CLIENT, "ssl.Purpose.CLIENT_AUTH")
+        _check_context("tls_client", tls_client, ssl.PROTOCOL_TLS_SERVER, "ssl.Purpose.SERVER_AUTH")
         self._check_listening()
         self._accept: Accept | None = None
         self._listener: socket.socket | None = None
@@ -255,6 +257,14 @@ def _refused(address: str, error: PeerRefusedError | aiohttp.ClientSSLError) -> 
     if isinstance(error, PeerRefusedError):
         return PeerRefusedError(address, error.reason, is_ourselves=error.is_ourselves)
     return PeerRefusedError(address, f"TLS: {error}")
+
+
+def _check_context(name: str, context: ssl.SSLContext | None, wrong: int, purpose: str) -> None:
+    """Refuse what is no TLS context, or one for the other side: no handshake would ever come to its end."""
+    if not isinstance(context, ssl.SSLContext | None):
+        raise TypeError(f"{name} must be an ssl.SSLContext or None, not {context!r:.100}")
+    if context is not None and context.protocol == wrong:
+        raise ValueError(f"{name} must be a context for {purpose}, and this one is for the other side of a connection")
 
 
 def _asks_both(context: ssl.SSLContext | None) -> bool:

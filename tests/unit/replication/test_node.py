@@ -1,6 +1,8 @@
 """`Node`: opened and closed together, and what it refuses."""
 
+import re
 import socket
+import ssl
 
 import anyio
 import pytest
@@ -55,6 +57,37 @@ async def test_what_is_no_journal_is_one_error_and_is_left_as_it_is(tmp_path):
         async with Node.open(tmp_path / "a.db", replica_id="a"):
             pass
     assert (tmp_path / "a.db").read_text() == "notes, and no journal"
+
+
+SERVER, CLIENT = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+REFUSED = [
+    ({"replica_id": ["a"]}, TypeError, "replica_id must be a str, not ['a']"),
+    ({"replica_id": "a~b"}, ValueError, "must not contain '~'"),
+    ({"peers": "127.0.0.1:1"}, TypeError, "peers must be a list of addresses, not '127.0.0.1:1'"),
+    ({"peers": 5}, TypeError, "peers must be a list of addresses, not 5"),
+    ({"peers": [5]}, TypeError, "address must be a str, not 5"),
+    ({"peers": ["berlin"]}, ValueError, "'berlin' must be host:port"),
+    ({"listen": "berlin"}, ValueError, "'berlin' must be host:port"),
+    ({"listen": "0.0.0.0:0"}, ValueError, "loopback address"),
+    ({"cluster": ""}, ValueError, "cluster must not be empty"),
+    ({"secret": ""}, ValueError, "secret must not be empty"),
+    ({"secret": 5}, TypeError, "secret must be a str, bytes or None"),
+    ({"discover": True}, ValueError, "listen must be an address, not None"),
+    ({"tls_server": True}, TypeError, "tls_server must be an ssl.SSLContext or None, not True"),
+    ({"tls_server": CLIENT}, ValueError, "tls_server must be a context for ssl.Purpose.CLIENT_AUTH"),
+    ({"tls_client": "x"}, TypeError, "tls_client must be an ssl.SSLContext or None, not 'x'"),
+    ({"tls_client": SERVER}, ValueError, "tls_client must be a context for ssl.Purpose.SERVER_AUTH"),
+    ({"durability": "some"}, ValueError, "durability must be"),
+    ({"settings": {}}, TypeError, "settings must be Settings or None, not {}"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "error", "reason"), REFUSED, ids=[reason for _, _, reason in REFUSED])
+def test_an_argument_that_does_not_hold_is_named_and_nothing_is_opened(arguments, error, reason, tmp_path):
+    with pytest.raises(error, match=re.escape(reason)):
+        Node.open(tmp_path / "a.db", **{"replica_id": "a", **arguments})
+    assert not list(tmp_path.iterdir())
 
 
 async def test_an_error_of_the_block_leaves_a_node_as_it_is():

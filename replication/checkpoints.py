@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import anyio
+from anyio import lowlevel
 
 from calliope.errors import JournalClosedError, JournalError
 from calliope.flow.clock import Clock
@@ -38,6 +39,12 @@ CHUNK_STATES = 512
 
 CHUNK_BYTES = 4 * 1024 * 1024
 """About how many bytes of states are saved in one commit."""
+
+EFFORT_BYTES_MAX = 128 * 1024
+"""About how many bytes of states are encoded before other tasks get their turn: a few milliseconds …"""
+
+STATE_EFFORT_BYTES = 2 * 1024
+"""… while a state costs as much as so many bytes, however small it is."""
 
 LARGE_STATE_BYTES = 64 * 1024
 """From this size on a state may be passed over …"""
@@ -152,7 +159,7 @@ class Checkpoints:
         due = sorted(key for key in behind if behind.first_position(key) <= target)
         chunk: list[_Saved] = []
         left: list[str] = []
-        byte_count = left_bytes = 0
+        byte_count = left_bytes = effort = 0
         foldable = self._foldable()
         for key in due:
             state = await self._look(key)
@@ -165,6 +172,10 @@ class Checkpoints:
             saved = _Saved(state.store(), len(behind.of(key)))
             chunk.append(saved)
             byte_count += len(saved.stored.body)
+            effort += STATE_EFFORT_BYTES + len(saved.stored.body)
+            if effort > EFFORT_BYTES_MAX:
+                await lowlevel.checkpoint()
+                effort = 0
             if byte_count > CHUNK_BYTES or len(chunk) == CHUNK_STATES:
                 await self._save(chunk)
                 chunk, byte_count = [], 0

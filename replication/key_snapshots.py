@@ -7,6 +7,8 @@ contained at the cut with which the snapshot began.
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from anyio.lowlevel import checkpoint
+
 from calliope.limits import STREAM_ID_BYTES_MAX, checked_text
 from calliope.stores.replica_store import ReplicaStore, StoredState
 from replication.checkpoints import Checkpoints
@@ -19,6 +21,9 @@ PAGE_STATES = 256
 
 STATES_BEHIND_MAX = 1_024
 """From so many keys on whose stored states lack operations, a checkpoint is made before a snapshot begins."""
+
+STATES_AT_A_STRETCH = 64
+"""How many states are decoded or joined before other tasks get their turn: a few milliseconds."""
 
 NOBODY = "~"
 """Who would write to states that are only looked at."""
@@ -71,14 +76,22 @@ class KeySnapshots:
             JournalError: they could not be stored; see its subclasses.
         """
         self._keys.renew()
-        theirs = {state.key: _decoded(self._keys.log_id, state) for state in states}
+        theirs = {}
+        for number, state in enumerate(states, 1):
+            theirs[state.key] = _decoded(self._keys.log_id, state), state
+            await _turn(number)
         await self._keys.reach()
         async with self._checkpoints.lock:
-            await self._keys.save([await self._joined(state) for state in theirs.values()])
-            for key, state in theirs.items():
+            joined = []
+            for number, (decoded, state) in enumerate(theirs.values(), 1):
+                joined.append(await self._joined(decoded, state))
+                await _turn(number)
+            await self._keys.save(joined)
+            for key, (decoded, _) in theirs.items():
                 shown = self._keys.cache.peek(key)
                 if shown is not None:
-                    shown.merge(state)
+                    shown.merge(decoded)
+                    self._keys.cache.changed(shown)
         self._keys.watches.notify_all(theirs.keys())
 
     async def _page(self, after_key: str, bytes_max: int) -> ExportedStates:
@@ -101,23 +114,30 @@ class KeySnapshots:
             if is_last:
                 return ExportedStates(found, after_key, complete=True)
 
-    async def _joined(self, theirs: KeyState) -> StoredState:
+    async def _joined(self, theirs: KeyState, stored: StoredState) -> StoredState:
         ours = await self._keys.look(theirs.key)
         if ours.is_empty:
-            return theirs.store()
+            return theirs.store() if theirs.unread or theirs.opaque else theirs.stored_as(stored.body)
         joined = KeyState.load(theirs.key, self._keys.log_id, ours.store())
         joined.merge(theirs)
         return joined.store()
 
 
-def check_states(states: Sequence[StoredState]) -> None:
+async def check_states(states: Sequence[StoredState]) -> None:
     """Check that states of another replica can be read.
 
     Raises:
         MalformedStateError: one of them is none.
     """
-    for state in states:
+    for number, state in enumerate(states, 1):
         _decoded(NOBODY, state)
+        await _turn(number)
+
+
+async def _turn(number: int) -> None:
+    """Let others have their turn now and then."""
+    if number % STATES_AT_A_STRETCH == 0:
+        await checkpoint()
 
 
 def _decoded(log_id: str, stored: StoredState) -> KeyState:

@@ -181,9 +181,12 @@ class KeyState:
             for name, typed in sorted(self.types.items())
             if typed.shown.version
         ]
-        body = encode_record(KeyRecord(1, self.entries, [*types, *self.opaque.values()], self.unread))
-        names = [*(part.type_name for part in types), *self.opaque, *_type_names(self.unread)]
-        name = min(names, default="")
+        return self.stored_as(encode_record(KeyRecord(1, self.entries, [*types, *self.opaque.values()], self.unread)))
+
+    def stored_as(self, body: bytes) -> StoredState:
+        """Return the durable state, whose encoded form is known."""
+        used = [name for name, typed in self.types.items() if typed.shown.version]
+        name = min([*used, *self.opaque, *_type_names(self.unread)], default="")
         self.byte_count = 256 + len(body)
         return StoredState(self.key, name if self.is_listed else DELETED + name, body)
 

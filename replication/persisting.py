@@ -169,7 +169,7 @@ class PersistLane:
         elif isinstance(persist, Append):
             await self._store.append_operations(persist.changes)
         elif isinstance(persist, Stage):
-            check_states(persist.chunk.states)
+            await check_states(persist.chunk.states)
             for entry in persist.chunk.entries:
                 if entry.kind == "events":
                     checked_changes(entry)

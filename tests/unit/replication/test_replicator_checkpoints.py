@@ -4,6 +4,7 @@ import gc
 
 import anyio
 import pytest
+from anyio.lowlevel import checkpoint
 
 from calliope.errors import StorageFullError
 from calliope.stores.log_tail import LogTail
@@ -34,6 +35,23 @@ async def settle():
 
 async def increment(replica, key="visits", n=1):
     await replica.replicator.update(key, GCounter, lambda visits: visits.increment(n))
+
+
+async def turns_during(action):
+    """Return how often another task has its turn while something is done."""
+    turns = 0
+
+    async def take_turns():
+        nonlocal turns
+        while True:
+            turns += 1
+            await checkpoint()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(take_turns)
+        await action()
+        tasks.cancel_scope.cancel()
+    return turns
 
 
 def counters_in_memory():
@@ -467,3 +485,23 @@ async def test_operations_that_come_before_the_states_they_build_on_wait_for_the
         assert await value_of(b, "visits", GCounter) == 0
         await b.replicator.merge_states(states)
         assert await value_of(b, "visits", GCounter) == 2
+
+
+async def test_states_of_others_are_taken_over_while_others_have_their_turn():
+    async with running() as a, running(log_id="b~01") as b:
+        for number in range(500):
+            await increment(a, f"key-{number:03}")
+        exported = await a.replicator.export_states("", EVERYTHING)
+        assert len(exported.states) == 500
+        assert await turns_during(lambda: b.replicator.merge_states(exported.states)) > 10
+        await increment(b, "key-000")
+        assert await value_of(b, "key-000", GCounter) == 2
+        assert await names(b) == await names(a)
+
+
+async def test_states_are_stored_while_others_have_their_turn():
+    async with running() as a:
+        for number in range(500):
+            await increment(a, f"key-{number:03}")
+        assert await turns_during(a.replicator.checkpoint) > 5
+        assert len(a.replicator._keys.behind) == 0

@@ -37,8 +37,8 @@ async def test_a_part_that_is_gone_is_not_mistaken_for_another():
         await area.part(1)
 
 
-def test_a_state_that_cannot_be_read_is_found_out_before_it_is_staged():
+async def test_a_state_that_cannot_be_read_is_found_out_before_it_is_staged():
     with pytest.raises(MalformedStateError, match="a"):
-        check_states([StoredState("a", "gcounter", b"no state")])
+        await check_states([StoredState("a", "gcounter", b"no state")])
     with pytest.raises(MalformedStateError):
-        check_states([StoredState("", "gcounter", b"")])
+        await check_states([StoredState("", "gcounter", b"")])

@@ -29,7 +29,7 @@ from calliope.stores.postgres_reader import PostgresReader
 from calliope.stores.postgres_schema import create_or_check
 from calliope.stores.postgres_staged import Advance
 from calliope.stores.postgres_wanted import FOREIGN_LOG_BYTES_MAX
-from calliope.stores.postgres_writer import FOREIGN_RECORDS_MAX, Hold, PostgresWriter, Request
+from calliope.stores.postgres_writer import Hold, PostgresWriter, Request, advanced
 from calliope.stores.protocol import AppendRequest, StoredSnapshot
 from calliope.stores.read_lane import ReadLane
 from calliope.stores.reader_backed import ReaderBacked
@@ -186,14 +186,15 @@ class PostgresStore(ReaderBacked[PostgresReader], ReplicaBacked):
 
     def _look_for_others(self, reader: PostgresReader) -> None:
         """Publish what other processes wrote. Runs on the listener's thread."""
-        advance = Advance([])
-        self._look_at_log(PostgresLogReader(reader.connection), advance)
+        log = Advance([])
+        self._look_at_log(PostgresLogReader(reader.connection), log)
         known, head = self.tail.position, reader.head()
-        if head > known and not (self.tail.awaited and head - known <= FOREIGN_RECORDS_MAX):
-            advance.jumped_to = known = head
-        while known + len(advance.records) < head:
-            advance.records += reader.log(known + len(advance.records), head - known - len(advance.records))
-        if advance.log is not None or head > self.tail.position:
+        if self.tail.awaited or head <= known:
+            advance = advanced(reader, known, max(known, head))
+        else:
+            advance = Advance([], jumped_to=head)
+        advance.log, advance.entries, advance.log_jumped_to = log.log, log.entries, log.log_jumped_to
+        if advance.log is not None or head > known:
             self._lane.post(partial(self._announce, advance))
 
     def _look_at_log(self, reader: PostgresLogReader, advance: Advance) -> None:

@@ -1,15 +1,18 @@
 """Reading the log, the states and the facts of a journal in PostgreSQL, on one connection."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from calliope.stores.log_pages import LOG_PAGE_ENTRIES_MAX, gathered_page
 from calliope.stores.postgres_log import ENTRIES_AFTER, LOG, Connection, StoredLog, entries_of, stored_log
 from calliope.stores.replica_store import LogPage, StoredState
-from calliope.stores.state_rows import StateRow, checked_state
+from calliope.stores.state_rows import StateRow, checked_state, text_behind
 from calliope.stores.stream_versions import StreamVersions, WriterVersion, decode_observed
 from calliope.stores.versioned import LogEntry
 from crdts import VersionVector
+
+SCAN_POSITIONS = 8_192
+"""How many log positions are looked through at once; four times as many if nothing was there, and so on."""
 
 STREAM_VERSIONS = (
     "SELECT stream_id, writer, counter, token, observed FROM stream JOIN stream_version ON stream = id"
@@ -27,18 +30,20 @@ _LACKED = (
 )
 """The logs of which somebody lacks something who has a vector, how far he has them, and where the rest begins."""
 
+# Only the position may look as if an index would help, and its range is short: the planner does not know how many
+# entries are lacked, and would sort all of them for a page.
 _PAGE = (
     "SELECT page.position, log_id, page.number, kind, checksum, body FROM"
     " (SELECT *, sum(octet_length(body)) OVER (ORDER BY position) - octet_length(body) AS bytes_before FROM"
-    " (SELECT log_entry.* FROM log_entry JOIN unnest(%s::bigint[], %s::bigint[]) AS lacked (log, has)"
-    " ON log_entry.log = lacked.log AND number > has WHERE position > %s AND position <= %s"
+    " (SELECT * FROM log_entry WHERE position > %s AND position <= %s"
+    " AND number + 0 > (%s::bigint[])[array_position(%s::bigint[], log + 0)]"
     f" ORDER BY position LIMIT {LOG_PAGE_ENTRIES_MAX}) AS wanted) AS page"
     " JOIN replica_log ON id = log WHERE bytes_before <= %s ORDER BY page.position"
 )
 _STATE = "SELECT key, type_name, body, checksum FROM crdt_state WHERE key = %s"
 _STATES = (
-    "SELECT key, type_name, {body} FROM crdt_state WHERE key > %s AND key >= %s AND starts_with(key, %s)"
-    " ORDER BY key LIMIT %s"
+    "SELECT key, type_name, {columns} FROM crdt_state WHERE key > %(after)s AND key >= %(prefix)s {below}"
+    " ORDER BY key LIMIT %(limit)s"
 )
 
 
@@ -70,16 +75,25 @@ class PostgresLogReader:
         head_found, lacked, floor = self._several((_HEAD, ()), asked, (_FLOOR, ()))
         head = cast(int, head_found[0][0])
         first = min([position for _, _, position in lacked if position is not None], default=head + 1)
-        start = max(after, first - 1)
-        if start >= head:
-            return LogPage([], max(after, head), head, _vector(floor))
+        page = LogPage([], max(after, min(first - 1, head)), head, _vector(floor))
+        scanned = SCAN_POSITIONS
+        while not page.entries and not page.complete:
+            page = self._scanned(page, lacked, have, min(head, page.through + scanned), bytes_max)
+            scanned *= 4
+        return page
+
+    def _scanned(
+        self, before: LogPage, lacked: Sequence[tuple[Any, ...]], have: VersionVector, end: int, bytes_max: int
+    ) -> LogPage:
+        """Return a page of what is lacked behind another page, up to a log position."""
+        start, head = before.through, before.head
         logs, numbers = [log for log, _, _ in lacked], [number for _, number, _ in lacked]
-        rows, floor = self._several((_PAGE, (logs, numbers, start, head, bytes_max)), (_FLOOR, ()))
+        rows, floor = self._several((_PAGE, (start, end, numbers, logs, bytes_max)), (_FLOOR, ()))
         entries = entries_of(rows)
         byte_count = sum([len(entry.body) for _, entry in entries])
         is_cut = len(entries) == LOG_PAGE_ENTRIES_MAX or byte_count > bytes_max
-        end = LogPage([], entries[-1][0] if is_cut else head, head, _vector(floor))
-        return gathered_page(entries, have, start=start, end=end, bytes_max=bytes_max)
+        rest = LogPage([], entries[-1][0] if is_cut else end, head, _vector(floor))
+        return gathered_page(entries, have, start=start, end=rest, bytes_max=bytes_max)
 
     def state(self, key: str) -> StoredState | None:
         """Return a state, checked."""
@@ -88,10 +102,13 @@ class PostgresLogReader:
 
     def states(self, prefix: str, after: str, limit: int, *, bodies: bool) -> list[StoredState]:
         """Return states; see `ReplicaStore.states`."""
-        columns = "body, checksum" if bodies else "''::bytea, 0"
-        rows = self._rows(_STATES.format(body=columns), (after, prefix, prefix, limit))
+        behind = text_behind(prefix)
+        statement = _STATES.format(
+            columns="body, checksum" if bodies else "NULL, NULL", below="" if behind is None else "AND key < %(behind)s"
+        )
+        rows = self._rows(statement, {"after": after, "prefix": prefix, "behind": behind, "limit": limit})
         if not bodies:
-            return [StoredState(key, type_name, b"") for key, type_name, _, _ in rows]
+            return [StoredState(row[0], row[1], b"") for row in rows]
         return [checked_state(cast(StateRow, row)) for row in rows]
 
     def facts(self) -> dict[str, bytes]:
@@ -111,7 +128,7 @@ class PostgresLogReader:
             ]
         return [cursor.fetchall() for cursor in cursors]
 
-    def _rows(self, statement: str, asked: Sequence[object]) -> Sequence[tuple[Any, ...]]:
+    def _rows(self, statement: str, asked: Sequence[object] | Mapping[str, object]) -> Sequence[tuple[Any, ...]]:
         with self._connection.cursor(binary=True) as cursor:
             return cursor.execute(statement.encode(), asked).fetchall()
 

@@ -217,18 +217,10 @@ class PostgresWriter:
             connection.execute("COMMIT")
 
     def _caught_up(self, head: int) -> Advance:
-        """Return what others wrote since; too much of it is left to those who read."""
+        """Return what others wrote since."""
         if head < self.head:
             raise CorruptJournalError(f"position {self.head} was acknowledged, but the journal ends at {head}")
-        if head - self.head > FOREIGN_RECORDS_MAX:
-            return Advance([], jumped_to=head)
-        records: list[StoredRecord] = []
-        try:
-            while self.head + len(records) < head:
-                records += self._reader.log(self.head + len(records), head - self.head - len(records))
-        except CorruptRecordError:
-            return Advance([], jumped_to=head)  # those who read meet the damage
-        return Advance(records)
+        return advanced(self._reader, self.head, head)
 
     def _catch_up_on_log(self, wanted: Wanted, advance: Advance) -> None:
         log, known = wanted.log, self.log.state.position
@@ -270,3 +262,16 @@ class PostgresWriter:
                     pending.reply = request(connection)
         except (CalliopeError, ValueError) as error:
             pending.error = error
+
+
+def advanced(reader: PostgresReader, known: int, head: int) -> Advance:
+    """Return what others wrote behind a position, up to the head; too much of it is left to those who read."""
+    if head - known > FOREIGN_RECORDS_MAX:
+        return Advance([], jumped_to=head)
+    records: list[StoredRecord] = []
+    try:
+        while known + len(records) < head:
+            records += reader.log(known + len(records), head - known - len(records))
+    except CorruptRecordError:
+        return Advance([], jumped_to=head)  # those who read meet the damage
+    return Advance(records)

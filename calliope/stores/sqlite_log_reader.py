@@ -11,7 +11,7 @@ from calliope.stores.log_pages import LOG_PAGE_ENTRIES_MAX, gathered_page
 from calliope.stores.log_state import LogState
 from calliope.stores.replica_store import LogPage, StoredState
 from calliope.stores.sqlite_schema import transaction
-from calliope.stores.state_rows import StateRow, checked_state
+from calliope.stores.state_rows import StateRow, checked_state, text_behind
 from calliope.stores.stream_versions import StreamVersions, WriterVersion, decode_observed
 from calliope.stores.versioned import EntryKind, LogEntry
 from crdts import VersionVector
@@ -105,7 +105,7 @@ class SqliteLogReader:
         columns = "key, type_name, body, checksum" if bodies else "key, type_name"
         rows = self._connection.execute(
             f"SELECT {columns} FROM crdt_state WHERE key > ?1 AND key >= ?2 AND key < ?3 ORDER BY key LIMIT ?4",
-            (after, prefix, _behind(prefix), limit),
+            (after, prefix, text_behind(prefix) or b"", limit),  # a blob is behind every text
         )
         if not bodies:
             return [StoredState(cast(str, key), cast(str, type_name), b"") for key, type_name in rows]
@@ -143,13 +143,3 @@ def _first_lacking(connection: apsw.Connection, have: VersionVector, head: int) 
             first = first if position is None else min(first, position)
             lacking.append(log)
     return first, lacking
-
-
-def _behind(prefix: str) -> str | bytes:
-    """Return what sorts behind all that begins with a prefix: by its type, behind every text, if there is nothing."""
-    for index in reversed(range(len(prefix))):
-        code = ord(prefix[index])
-        if code < 0x10FFFF:
-            following = 0xE000 if code == 0xD7FF else code + 1  # no lone surrogates
-            return prefix[:index] + chr(following)
-    return b""

@@ -30,3 +30,13 @@ def checked_state(row: StateRow) -> StoredState:
 def state_checksum(state: StoredState) -> int:
     """Return the CRC-32 of a state: of its key and type name, each followed by NUL, and its body."""
     return crc32(state.body, crc32(f"{state.key}\0{state.type_name}\0".encode()))
+
+
+def text_behind(prefix: str) -> str | None:
+    """Return the first text, by code point, behind all that begin with a prefix; None: there is none."""
+    for index in reversed(range(len(prefix))):
+        code = ord(prefix[index])
+        if code < 0x10FFFF:
+            following = 0xE000 if code == 0xD7FF else code + 1  # no lone surrogates
+            return prefix[:index] + chr(following)
+    return None

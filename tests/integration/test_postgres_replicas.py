@@ -11,13 +11,15 @@ from urllib.parse import urlsplit, urlunsplit
 import anyio
 import anyio.to_thread
 import pytest
+from anyio.lowlevel import checkpoint
 
-from calliope import Journal, JournalBusyError, ReplicaIdInUseError
-from calliope.stores import postgres
+from calliope import CorruptRecordError, Journal, JournalBusyError, ReplicaIdInUseError
+from calliope.stores import postgres, postgres_log_reader
 from calliope.stores.postgres import PostgresStore
 from calliope.stores.postgres_address import PostgresAddress
 from calliope.stores.postgres_schema import FORMAT_VERSION
 from calliope.stores.replica_store import ReplicaStore
+from calliope.testing.replica_contract import entries_of, whole_log
 from crdts import GCounter, ORSet, VersionVector
 from replication import Node
 from replication.errors import StaleValueError
@@ -271,6 +273,38 @@ async def test_who_comes_to_a_database_of_another_lineage_moves_on_but_once(url:
         assert await stream.version() == {"berlin": 1, store.log_id: 1}
         await stream.persist(Written("again"))
         assert store.vector == {log_id: 1, store.log_id: 2}
+
+
+async def test_a_log_is_read_to_the_end_though_little_of_it_is_lacked(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_log_reader, "SCAN_POSITIONS", 1)
+    sent = [*entries_of("paris~1", 1), *entries_of("rome~1", *range(1, 30)), *entries_of("paris~1", 2, 3)]
+    async with Journal.open(url) as journal:
+        store = store_of(journal)
+        await store.receive(sent)
+        assert await whole_log(store, VersionVector({"rome~1": 29}), bytes_max=1) == [sent[0], *sent[-2:]]
+        page = await store.read_log(have=VersionVector({"rome~1": 29, "paris~1": 1}), after=0, bytes_max=10_000)
+        assert (page.entries[0], page.head) == (sent[-2], len(sent))
+
+
+async def test_a_damaged_event_does_not_keep_others_from_hearing_of_the_log(url: str) -> None:
+    async with Journal.open(url) as one, Journal.open(url) as two:
+        of(
+            url,
+            "CREATE FUNCTION damage() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN NEW.payload := '\\x05'; RETURN NEW; END $$;"
+            "CREATE TRIGGER damage BEFORE INSERT ON event FOR EACH ROW EXECUTE FUNCTION damage()",
+        )
+        with anyio.fail_after(PATIENCE_SECONDS):
+            async with anyio.create_task_group() as reading:
+                reading.start_soon(store_of(two).tail.wait, None)
+                await checkpoint()
+                await one.replicated_event_stream("s", Written, replica_id="berlin").persist(Written("first"))
+                await store_of(two).log_tail.wait(0)
+        assert store_of(two).vector == store_of(one).vector
+        with pytest.raises(CorruptRecordError):
+            await names(two)
 
 
 async def test_when_the_log_moves_it_moves_for_all_processes(url: str) -> None:

@@ -4,7 +4,8 @@
    each batch replaces; what follows the note, or everything if there is none, is compared record by record. A target
    that holds anything else than a beginning of the source is refused, and nothing is written to it.
 2. Pages of the source become requests again, each expects the version that its predecessor leaves behind, and those of
-   a page are submitted together. So the target is a beginning of the source at any moment, whoever is killed, and a
+   a page are submitted together (one by one where a store would give them positions in another order: see
+   `EventStore.places_in_order`). So the target is a beginning of the source at any moment, whoever is killed, and a
    second writer is noticed.
 3. Snapshots are copied, and then the events that were persisted meanwhile: no snapshot has seen an event that the copy
    lacks. What is persisted after that is left to the next run.

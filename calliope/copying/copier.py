@@ -1,6 +1,6 @@
 """`copy_journal`: all of one journal into another."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 from calliope.copying.comparing import checked_copy
@@ -17,6 +17,7 @@ from calliope.stores.record import Selection, StoredRecord
 from calliope.stores.replica_store import ReplicaStore
 from calliope.submitting import submitted_in_order
 
+Call = Callable[[], Awaitable[None]]
 Tell = Callable[[CopyProgress], None]
 
 
@@ -140,9 +141,13 @@ class _Copier:
         async def read_ahead() -> None:
             following.extend(await self._requests_after(requests[-1].records[-1].position))
 
-        calls = [partial(append, number) for number in range(len(requests))]
+        calls: list[Call] = [partial(append, number) for number in range(len(requests))]
+        others: list[Call] = [partial(note, self._target, self.place), read_ahead]
         try:
-            await submitted_in_order([*calls, partial(note, self._target, self.place), read_ahead])
+            if self._target.places_in_order:
+                await submitted_in_order([*calls, *others])
+            else:
+                await submitted_in_order([partial(submitted_in_order, calls, one_by_one=True), *others])
         except ExpectedVersionError as error:
             raise CopyError(
                 f"stream {error.stream_id!r} of the target is at version {error.actual}, not at {error.expected}:"

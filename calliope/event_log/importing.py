@@ -2,7 +2,8 @@
 
 1. A batch of rows is read. Of each stream that is met for the first time, the ledger learns what the journal holds.
 2. Rows that the journal holds are passed over. Consecutive rows of one stream become one request, all or nothing.
-3. The requests of a batch are submitted together, in order, so they share a few commits. Each expects the version that
+3. The requests of a batch are submitted together, in order, so they share a few commits (one by one where a store
+   would give them positions in another order: see `EventStore.places_in_order`). Each expects the version that
    its predecessor in the stream leaves behind: if one fails, those that follow it in its stream fail too, and no row
    overtakes another.
 
@@ -139,7 +140,8 @@ class _Importer:
         """Store the rows that are not stored yet; return how many."""
         await self._learn_all({row.stream_id: TIME in row.event.attributes.metadata for row in batch})
         new = [row for row in batch if not self._is_known(row)]
-        await submitted_in_order([partial(self._append, run) for run in self._runs(new)])
+        appends = [partial(self._append, run) for run in self._runs(new)]
+        await submitted_in_order(appends, one_by_one=not self._store.places_in_order)
         return len(new)
 
     def close(self) -> None:

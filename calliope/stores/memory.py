@@ -37,6 +37,8 @@ class MemoryStore:
         tail: the newest records and the wake-up of live readers.
     """
 
+    places_in_order = True
+
     def __init__(self) -> None:
         self.journal_id = os.urandom(8).hex()
         self.tail = Tail()

@@ -64,6 +64,8 @@ class PostgresStore(ReaderBacked[PostgresReader], ReplicaBacked):
         log_tail: the newest log entries and the wake-up of those who replicate them.
     """
 
+    places_in_order = True
+
     def __init__(self, address: PostgresAddress, journal_id: str, writer: PostgresWriter) -> None:
         self.address = address
         self.journal_id = journal_id

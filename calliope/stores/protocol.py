@@ -115,10 +115,15 @@ class EventStore(Protocol):
     Attributes:
         journal_id: names this journal among all others, for ever.
         tail: the newest records in memory, and the wake-up of those who wait for more. The store feeds it.
+        places_in_order: whether requests that one event loop submits in some order, without waiting for any, get
+            positions in that order, also if they are for different streams. Those for one stream always do.
     """
 
     journal_id: str
     tail: Tail
+
+    @property
+    def places_in_order(self) -> bool: ...  # noqa: D102 - see above
 
     async def append(self, request: AppendRequest) -> list[StoredRecord]:
         """Write a request durably and return its records.

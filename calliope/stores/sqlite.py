@@ -71,6 +71,8 @@ class SqliteStore(ReaderBacked[SqliteReader], ReplicaBacked):
         log_tail: the newest log entries and the wake-up of those who replicate them.
     """
 
+    places_in_order = True
+
     def __init__(self, path: Path, writer: SqliteWriter, readers: SqliteReaders) -> None:
         self.path = path
         self.journal_id = writer.journal_id.hex()

@@ -14,6 +14,7 @@ from calliope.shown_url import without_password
         ("postgresql:///d?password=secret&host=%2Frun&schema=s", "postgresql:///d?host=%2Frun&schema=s"),
         ("postgresql:///d?sslpassword=secret", "postgresql:///d"),
         ("nats://ann:secret@one:4222,two:4222/journal?replicas=3", "nats://ann@one:4222,two:4222/journal?replicas=3"),
+        ("nats://secret@one:4222/journal?replicas=3", "nats://one:4222/journal?replicas=3"),
         ("nats://host/journal?token=secret", "nats://host/journal"),
     ],
 )

@@ -10,7 +10,7 @@ asyncio only, as zeroconf is.
 import logging
 import secrets
 import socket
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 
 import anyio
@@ -29,6 +29,9 @@ SERVICES_MAX = 1024
 
 RESOLVE_SECONDS = 2.0
 """How long somebody who was heard of may take to say where he listens."""
+
+RESOLVE_TIMES = 3
+"""How often he is asked: multicast loses packets, and a busy machine answers late."""
 
 TXT_VALUE_BYTES_MAX = 200
 """UTF-8 bytes of a value in the TXT record; a longer one is cut. RFC 6763 allows 255 with the key."""
@@ -67,6 +70,7 @@ class Discovery:
         self._interfaces = list(interfaces) if interfaces is not None else _interfaces_for(self._host)
         self._name = f"{secrets.token_hex(8)}.{SERVICE_TYPE}"
         self._found: dict[str, str] = {}
+        self._unresolved: Counter[str] = Counter()
         self._news: deque[tuple[str, ServiceStateChange]] = deque(maxlen=2 * SERVICES_MAX)
         self._has_news = anyio.Event()
 
@@ -105,13 +109,24 @@ class Discovery:
             if change is ServiceStateChange.Removed:
                 self._forget(name)
             elif name in self._found or len(self._found) < SERVICES_MAX:
-                self._learn(name, await self._address_of(zeroconf, name))
+                service = AsyncServiceInfo(SERVICE_TYPE, name)
+                if await service.async_request(zeroconf, RESOLVE_SECONDS * 1000):
+                    self._unresolved.pop(name, None)
+                    self._learn(name, self._address_of(service))
+                else:
+                    self._ask_again(name, change)
 
-    async def _address_of(self, zeroconf: Zeroconf, name: str) -> str | None:
-        """Return where a service listens, or None if it does not say so, or is not of our cluster."""
-        service = AsyncServiceInfo(SERVICE_TYPE, name)
-        if not await service.async_request(zeroconf, RESOLVE_SECONDS * 1000):
-            return None
+    def _ask_again(self, name: str, change: ServiceStateChange) -> None:
+        """Put somebody who has not said where he listens behind the others, a few times."""
+        self._unresolved[name] += 1
+        if self._unresolved[name] < RESOLVE_TIMES and len(self._unresolved) <= SERVICES_MAX:
+            self._news.append((name, change))
+        else:
+            del self._unresolved[name]
+
+    def _address_of(self, service: AsyncServiceInfo) -> str | None:
+        """Return where a service listens, or None if it is not of our cluster."""
+        name = service.name
         told = service.properties
         if told.get(b"cluster") != _cut(self._cluster) or told.get(b"replica") == _cut(self._replica_id):
             return None

@@ -2,10 +2,14 @@
 
 import subprocess
 import sys
+from typing import ClassVar
 
 import anyio
 import pytest
+from zeroconf import Zeroconf
+from zeroconf.asyncio import AsyncServiceInfo
 
+from replication import discovery
 from replication.discovery import Discovery
 
 pytestmark = pytest.mark.anyio
@@ -71,6 +75,29 @@ async def test_a_replica_of_the_cluster_in_another_process_is_found_and_lost_and
                 process.stdout.close()
         group.cancel_scope.cancel()
     assert heard.found == heard.lost == ["127.0.0.1:7402"]
+
+
+class Hesitant(AsyncServiceInfo):
+    """Somebody who is heard of, and says where he listens only when he is asked again."""
+
+    asked: ClassVar[set[str]] = set()
+
+    async def async_request(self, zc: Zeroconf, timeout: float, *more: object, **options: object) -> bool:
+        found = await super().async_request(zc, timeout)
+        is_new = self.name not in self.asked
+        self.asked.add(self.name)
+        return found and not is_new
+
+
+async def test_who_does_not_say_where_he_listens_is_asked_again(free_cluster, monkeypatch):
+    monkeypatch.setattr(discovery, "AsyncServiceInfo", Hesitant)
+    heard, others = Heard(), Heard()
+    async with anyio.create_task_group() as group:
+        await group.start(Discovery(free_cluster, "berlin", "127.0.0.1:7401", heard.add, heard.remove).run)
+        await group.start(Discovery(free_cluster, "paris", "127.0.0.1:7402", others.add, others.remove).run)
+        await heard.until(lambda: heard.found)
+        group.cancel_scope.cancel()
+    assert heard.found == ["127.0.0.1:7402"]
 
 
 def elsewhere(*arguments: str) -> "subprocess.Popen[str]":

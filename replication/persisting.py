@@ -93,10 +93,13 @@ class PersistLane:
 
         Args:
             replicator: writes to that log, and takes over states of others.
+
+        Raises:
+            JournalError: it is not; what is written now could be numbered as others know it already.
         """
         self._replicator = replicator
         for persist in self._core.start(self._clock()).persist:
-            await self._carry_out(persist)
+            await self._persist(persist)
 
     async def run(self) -> None:
         """Carry out what waits, in order, until cancelled or the journal is closed."""

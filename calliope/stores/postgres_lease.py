@@ -11,12 +11,16 @@ Ordinary writers of replicated streams need no lease: what they write is numbere
 """
 
 import secrets
+import time
 
 import psycopg
 
 from calliope.errors import JournalBusyError, StorageError
 from calliope.stores.postgres_address import PostgresAddress
 from calliope.stores.postgres_reader import Connection
+
+TAKE_PAUSES_SECONDS = (0.05, 0.1, 0.2)
+"""A server lets go of a killed node's lock a moment after the node is gone; so it is tried again after these pauses."""
 
 LOOK_SECONDS = 2.0
 """How often a node looks whether it still holds its journal."""
@@ -53,6 +57,10 @@ class PostgresLease:
             JournalBusyError: another node has it.
             StorageError: the server cannot be reached.
         """
+        for pause_seconds in TAKE_PAUSES_SECONDS:
+            if self._taken():
+                return
+            time.sleep(pause_seconds)
         if not self._taken():
             raise JournalBusyError(f"another node runs on {self._address.shown}, schema {self._address.schema!r}")
 

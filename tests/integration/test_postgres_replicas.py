@@ -13,7 +13,7 @@ import anyio.to_thread
 import pytest
 from anyio.lowlevel import checkpoint
 
-from calliope import CorruptRecordError, Journal, JournalBusyError, ReplicaIdInUseError
+from calliope import CorruptRecordError, Journal, JournalBusyError, ReplicaIdInUseError, StorageError
 from calliope.stores import postgres, postgres_log_reader
 from calliope.stores.postgres import PostgresStore
 from calliope.stores.postgres_address import PostgresAddress
@@ -181,6 +181,24 @@ async def test_where_one_node_runs_a_second_is_refused_until_it_is_gone(url: str
         await node.replicator.update("visits", GCounter, lambda counter: counter.increment())
     async with Node.open(url, replica_id="berlin") as node:
         assert (await node.replicator.get("visits", GCounter)).value == 1
+
+
+async def test_a_node_that_cannot_say_which_log_it_writes_does_not_start(url: str) -> None:
+    """It would write to its old log, whose numbers may be taken."""
+    async with Journal.open(url) as journal:
+        await store_of(journal).use_log("berlin~1")
+    of(
+        url,
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'the log stays'; END $$;"
+        "CREATE TRIGGER refuse BEFORE UPDATE ON replica FOR EACH ROW"
+        " WHEN (NEW.log IS DISTINCT FROM OLD.log) EXECUTE FUNCTION refuse()",
+    )
+    with pytest.raises(StorageError, match="the log stays"):
+        async with Node.open(url, replica_id="berlin", listen="127.0.0.1:0"):
+            raise AssertionError("it has started")
+    of(url, "DROP TRIGGER refuse ON replica")
+    async with Node.open(url, replica_id="berlin", listen="127.0.0.1:0") as node:
+        assert store_of(node).log_id not in ("", "berlin~1")
 
 
 async def test_a_node_that_was_replaced_while_it_was_cut_off_writes_nothing_more_and_ends(

@@ -58,7 +58,8 @@ class CommitLane(Generic[Request, Reply, Outcome]):
     Args:
         commit: commits a batch on the lane's thread; sets the reply or the error of each request, and never raises.
         announce: tells readers what a commit returned, in the event loop, before the callers resume.
-        idle: called on the thread whenever it had nothing to do for a while; returns the seconds until the next call.
+        idle: called on the thread whenever it had nothing to do for a while, and soon after `prod`; returns the seconds
+            until the next call.
         release: called on the thread when it ends.
     """
 
@@ -108,6 +109,11 @@ class CommitLane(Generic[Request, Reply, Outcome]):
     def post(self, function: Callable[..., object], *arguments: Any) -> None:
         """Run a function in the event loop; for the lane's thread, which ends if the event loop has ended."""
         self._loop.post(function, *arguments)
+
+    def prod(self) -> None:
+        """Have `idle` called as soon as the thread has nothing else to do; for any thread."""
+        if self._queue.empty():
+            self._queue.put([])
 
     async def aclose(self) -> None:
         """Return when all that was accepted is committed and everything is released; closing twice does nothing.
@@ -176,4 +182,7 @@ class CommitLane(Generic[Request, Reply, Outcome]):
                 continue
             if batch is None:
                 return
+            if not batch:
+                pause = self._idle()
+                continue
             self.post(self._finish, batch, self._commit(batch))

@@ -40,8 +40,9 @@ from calliope.stores.nats_listing import NatsListing
 from calliope.stores.nats_log import NatsLog
 from calliope.stores.nats_publishing import Publisher
 from calliope.stores.nats_reader import NatsReader
+from calliope.stores.nats_replica import NatsReplica
 from calliope.stores.nats_snapshots import NatsSnapshots
-from calliope.stores.nats_streams import create_or_check, notes_of
+from calliope.stores.nats_streams import create_or_check, log_of, notes_of
 from calliope.stores.nats_subjects import NatsSubjects
 from calliope.stores.nats_writer import NatsWriter
 from calliope.stores.protocol import (
@@ -58,7 +59,7 @@ from calliope.stores.tail import Tail
 T = TypeVar("T")
 
 
-class NatsStore:
+class NatsStore(NatsReplica):
     """Keeps records in NATS JetStream. Open it with `NatsStore.open`.
 
     Attributes:
@@ -88,8 +89,18 @@ class NatsStore:
         self._reader = NatsReader(opened.events, subjects, arrivals)
         self._listing = NatsListing(connection, opened.events, subjects)
         self._snapshots = NatsSnapshots(publisher, opened.notes, subjects)
+        super().__init__(
+            thread,
+            publisher,
+            (opened.events, opened.notes, opened.log),
+            subjects,
+            arrivals,
+            self._reader,
+            self._listing,
+        )
+        self._arrivals = arrivals
         thread.loop.call_soon_threadsafe(arrivals.begin, opened.sequence, opened.position)
-        thread.loop.call_soon_threadsafe(thread.spawn, connection.listen(subjects.new, arrivals.look))
+        thread.loop.call_soon_threadsafe(thread.spawn, connection.listen(subjects.new, self._heard))
 
     @classmethod
     async def open(cls, url: str) -> "NatsStore":
@@ -112,7 +123,13 @@ class NatsStore:
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(thread.stop)
             raise
-        return cls(thread, connection, opened)
+        store = cls(thread, connection, opened)
+        try:
+            await store._learn_log()
+        except BaseException:
+            await store.aclose()
+            raise
+        return store
 
     def append(self, request: AppendRequest) -> Coroutine[Any, Any, list[StoredRecord]]:
         """Write a request durably; see `EventStore.append`."""
@@ -180,6 +197,7 @@ class NatsStore:
         first, self._closed = not self._closed, True
         self._connection.give_up()
         with anyio.CancelScope(shield=True):
+            await self._close_log()
             await self._crossing.aclose()
             self.tail.close()
             if first:
@@ -198,6 +216,10 @@ class NatsStore:
 
     def _say(self) -> None:
         self._thread.spawn(self._connection.tell(self._subjects.new))
+
+    def _heard(self) -> None:
+        self._arrivals.look()
+        self._lane.prod()
 
     def _announce(self, advance: Advance) -> None:
         if advance.jumped_to is not None:
@@ -221,6 +243,7 @@ class _Opened:
         journal_id: its id.
         events: its events.
         notes: what is beside them.
+        log: what the replica's log gained.
         sequence: the sequence number of the last message of events.
         position: the position of its last event.
     """
@@ -228,6 +251,7 @@ class _Opened:
     journal_id: str
     events: NatsLog
     notes: NatsLog
+    log: NatsLog
     sequence: int
     position: int
 
@@ -239,8 +263,9 @@ async def _connected(address: NatsAddress) -> tuple[NatsConnection, _Opened]:
         journal_id, replicas = await create_or_check(connection, subjects)
         events = NatsLog(connection, address.name, replicas)
         notes = NatsLog(connection, notes_of(address.name), replicas)
+        log = NatsLog(connection, log_of(address.name), replicas)
         sequence, position = await events.end(subjects.events)
-        return connection, _Opened(journal_id, events, notes, sequence, position)
+        return connection, _Opened(journal_id, events, notes, log, sequence, position)
     except BaseException as error:
         await connection.close()
         if isinstance(error, NoAnswerError):

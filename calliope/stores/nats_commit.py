@@ -34,9 +34,6 @@ FORM = 1
 PART_BYTES = 960 * 1024
 """How many bytes of a commit one message holds at most."""
 
-WRITERS_MAX = 16
-"""Of how many writers the log knows their last commit."""
-
 VersionChange = tuple[str, str, int, bytes, bytes]
 """A stream, a writer, the counter of his last event, his token, and what he had observed, encoded."""
 
@@ -58,9 +55,9 @@ class Commit(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     Attributes:
         number: 1, 2, 3 …
+        name: tells it from what others may have wanted to write in its place.
         fields: how the log stands after it.
         holder: the node that holds the journal, or did last.
-        writers: the number of the last commit of those who wrote last.
         entries: the new entries, the last of which has the highest log position.
         first_numbers: the sequence number of the first new event of each replicated stream.
         versions: how far writers of replicated streams have come now.
@@ -69,9 +66,9 @@ class Commit(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """
 
     number: int
+    name: str
     fields: StateFields
     holder: str
-    writers: dict[str, int]
     entries: list[LogEntry]
     first_numbers: dict[str, int]
     versions: list[VersionChange]
@@ -102,10 +99,6 @@ class Commit(msgspec.Struct, frozen=True, array_like=True, gc=False):
         """Whether any of the new entries holds events, and so stays for ever."""
         return any(entry.kind == "events" for entry in self.entries)
 
-    def is_of(self, writer: str) -> bool:
-        """Tell whether a writer made it."""
-        return self.writers.get(writer) == self.number
-
 
 def fields_of(state: LogState) -> StateFields:
     """Return the state of a log, as it is kept."""
@@ -120,18 +113,12 @@ def fields_of(state: LogState) -> StateFields:
     )
 
 
-NO_COMMIT = Commit(0, fields_of(LogState()), "", {}, [], {}, [], [], {})
+NO_COMMIT = Commit(0, "", fields_of(LogState()), "", [], {}, [], [], {})
 """What there is before the first commit."""
 
 
-def writers_with(writers: dict[str, int], writer: str, number: int) -> dict[str, int]:
-    """Return whose commits were the last ones, after another one."""
-    newest = sorted({**writers, writer: number}.items(), key=lambda item: item[1])
-    return dict(newest[-WRITERS_MAX:])
-
-
-def new_writer() -> str:
-    """Return a name for a writer that no other has."""
+def new_name() -> str:
+    """Return a name that no other commit has."""
     return secrets.token_hex(8)
 
 

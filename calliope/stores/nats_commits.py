@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from calliope.errors import CorruptJournalError, StorageError
+from calliope.errors import CorruptJournalError
 from calliope.stores.nats_commit import NO_COMMIT, Commit, joined, messages_of, part_of
 from calliope.stores.nats_connection import Pauses
 from calliope.stores.nats_errors import ServerError, refusal
@@ -17,6 +17,7 @@ from calliope.stores.nats_log import NatsLog, Raw, asked_of_jetstream
 from calliope.stores.nats_publishing import Publisher
 from calliope.stores.nats_streams import log_of
 from calliope.stores.nats_subjects import NatsSubjects
+from calliope.stores.versioned import LogEntry
 
 READ_MESSAGES_MAX = 256
 """How many messages are read at once."""
@@ -118,6 +119,31 @@ class NatsCommits:
                 found, high = stored, min(middle, stored.first)
             else:
                 low = stored.last + 1
+        return found
+
+    async def entries(
+        self, after: int, through: int, head: StoredCommit, bytes_max: int = 2**63
+    ) -> list[tuple[int, LogEntry]]:
+        """Return entries behind a log position, with their positions: through another one, or about so many bytes.
+
+        Args:
+            after: the position.
+            through: the last position that is wanted.
+            head: what lies behind it is not looked at.
+            bytes_max: when there are so many bytes, no further commit is looked at.
+        """
+        stored = await self.first_that(lambda commit: commit.fields.position > after, head)
+        found: list[tuple[int, LogEntry]] = []
+        byte_count, commits = 0, [] if stored is None else [stored]
+        while commits:
+            for each in commits:
+                for placed in each.commit.placed_entries:
+                    if after < placed[0] <= through:
+                        found.append(placed)
+                        byte_count += len(placed[1].body)
+                if each.commit.fields.position >= through or each.last >= head.last or byte_count >= bytes_max:
+                    return found
+            commits = await self.following(commits[-1].last)
         return found
 
     async def purge(self, before: int) -> None:

@@ -112,7 +112,7 @@ class NatsNotes:
         return StreamVersions() if note is None else note.versions
 
     async def named(self, stream_id: str, event_id: str) -> tuple[int, int] | None:
-        """Return the sequence number of the first event that an id names in a replicated stream, and how many there are.
+        """Return the number of the first event that an id names in a replicated stream, and how many it names.
 
         Raises:
             CorruptJournalError: the note is about another event.
@@ -237,7 +237,7 @@ class NatsNotes:
 
 
 async def together(works: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """Return what several coroutines return, a bounded number of them under way; the first error when all have ended."""
+    """Return what several coroutines return; raise the first error when all have ended."""
     room = asyncio.Semaphore(TOGETHER_MAX)
 
     async def bounded(work: Coroutine[Any, Any, T]) -> T:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from calliope.stores.nats import NatsStore
-from calliope.testing import DurableEventStoreContract
+from calliope.testing import DurableEventStoreContract, DurableReplicaStoreContract
 from tests.nats import new_journal, server, url_of_journal
 
 
@@ -20,7 +20,7 @@ def nats_url() -> Iterator[str]:
         yield url
 
 
-class TestNatsStore(DurableEventStoreContract):
+class TestNatsStore(DurableEventStoreContract, DurableReplicaStoreContract):
     @pytest.fixture(autouse=True)
     def _a_journal_for_each_folder(self, nats_url: str):
         self._url = nats_url

@@ -6,15 +6,23 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-BLOCKS = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def examples_in(page: Path) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+
+
+BLOCKS = [block for page in PAGES for block in examples_in(page)]
+IDS = [f"{page.name}-{number}" for page in PAGES for number, _ in enumerate(examples_in(page), 1)]
 
 
 def test_the_readme_has_examples() -> None:
-    assert len(BLOCKS) >= 4
+    assert len(examples_in(PAGES[0])) >= 4
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.split("\n", 1)[0])
-def test_every_example_of_the_readme_runs_as_written(block: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("block", BLOCKS, ids=IDS)
+def test_every_example_of_the_readme_and_of_the_docs_runs_as_written(block: str, tmp_path: Path) -> None:
     example = tmp_path / "example.py"
     example.write_text(block)
 
@@ -32,7 +40,7 @@ def test_every_example_of_the_readme_runs_as_written(block: str, tmp_path: Path)
     assert result.stdout or "check_convergence" in block
 
 
-def test_every_example_of_the_readme_is_typed(tmp_path: Path) -> None:
+def test_every_example_of_the_readme_and_of_the_docs_is_typed(tmp_path: Path) -> None:
     files = [tmp_path / f"example_{number}.py" for number in range(len(BLOCKS))]
     for file, block in zip(files, BLOCKS, strict=True):
         file.write_text(block)

@@ -1,5 +1,6 @@
 """The PostgreSQL store against servers and connections that fail, and against transactions that take their time."""
 
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -387,24 +388,72 @@ async def test_a_journal_moves_from_a_file_to_the_server_and_back(url: str, tmp_
         assert [record.data.data for record in again.records] == [{"n": 13, "m": m} for m in range(4)]
 
 
-async def test_a_role_needs_no_more_than_the_documented_rights(running: OwnServer, url: str) -> None:
-    schema = postgres_address.PostgresAddress.parse(url).schema
+def documented(number: int) -> str:
+    """Return one of the pieces of SQL in the documentation; they are for a schema `orders`."""
+    page = Path(__file__).parents[2] / "docs" / "choosing-a-store.md"
+    return re.findall(r"^```sql\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)[number]
+
+
+async def test_roles_need_no_more_than_the_documented_rights(running: OwnServer) -> None:
+    url = url_of_schema(running.url, "orders")
+    shop, reporter = url.replace("postgres:@", "shop@"), url.replace("postgres:@", "reporter@")
     async with Journal.open(url) as journal:
         await journal.event_stream("a", UntypedEvent).persist(UntypedEvent("Happened", 1))
-    of(
-        url,
-        f"CREATE ROLE clerk LOGIN; GRANT USAGE ON SCHEMA {schema} TO clerk; GRANT SELECT, UPDATE ON journal TO clerk;"
-        "GRANT SELECT, INSERT ON stream, event_type, event, event_key, event_tag TO clerk;"
-        "GRANT SELECT, INSERT, UPDATE, DELETE ON writer, snapshot TO clerk;"
-        "GRANT SELECT ON replica, replica_log TO clerk",
-    )
-    async with Journal.open(url.replace("postgres:@", "clerk@")) as journal:
+    of(url, documented(0))
+    async with Journal.open(shop) as journal:
         stream = journal.event_stream("a", UntypedEvent)
         await stream.persist(UntypedEvent("Other", 2), tags=["red"], event_id="id")
         await journal.snapshots.save_snapshot("a", {"sum": 3}, sequence_number=2)
         assert [event.data for event in await stream.query().run_collect()] == [1, 2]
-    with pytest.raises(JournalFormatError, match="it may not be made there"):
-        await PostgresStore.open(url_of_schema(running.url.replace("postgres:@", "clerk@"), new_schema()))
+        with pytest.raises(JournalFormatError, match="permission denied"):
+            await journal.replicated_event_stream("b", UntypedEvent, replica_id="berlin").persist(
+                UntypedEvent("Happened", 1)
+            )
+        with pytest.raises(JournalFormatError, match="it may not be made there"):
+            await PostgresStore.open(url_of_schema(running.url.replace("postgres:@", "shop@"), new_schema()))
+    of(url, documented(1))
+    async with Journal.open(shop) as journal:
+        replicated = journal.replicated_event_stream("b", UntypedEvent, replica_id="berlin")
+        await replicated.persist(UntypedEvent("Happened", 3))
+        assert [event.data for event in await replicated.query().run_collect()] == [3]
+    of(url, documented(2))
+    async with Journal.open(reporter) as reading, Journal.open(shop) as journal:
+        with pytest.raises(JournalFormatError, match=r"cannot be used as a journal .*permission denied"):
+            await reading.event_stream("a", UntypedEvent).persist(UntypedEvent("Happened", 4))
+        seen: list[object] = []
+        with anyio.fail_after(PATIENCE_SECONDS):
+            async with anyio.create_task_group() as group:
+                live = reading.event_stream("a", UntypedEvent).live_query().take(3).map(lambda event: event.data)
+                group.start_soon(live.run_for_each, seen.append)
+                await journal.event_stream("a", UntypedEvent).persist(UntypedEvent("Happened", 5))
+        assert seen == [1, 2, 5]
+
+
+async def test_the_events_are_divided_into_the_documented_partitions(running: OwnServer) -> None:
+    schema = new_schema()
+    url = url_of_schema(running.url, schema)
+
+    async def persist(journal: Journal, numbers: range) -> None:
+        for n in numbers:
+            stream = journal.event_stream(f"s-{n % 3}", UntypedEvent)
+            await stream.persist([UntypedEvent("Happened", n)] * 2, tags={f"t-{n % 2}"}, event_id=f"id-{n}")
+
+    async with Journal.open(url) as journal:
+        await persist(journal, range(4))
+    of(url, documented(3).replace("orders.", f"{schema}.").replace("100000001", "11").replace("200000001", "21"))
+    async with Journal.open(url) as journal:
+        await persist(journal, range(2, 20))
+        records = await journal.records(event_type=UntypedEvent).run_collect()
+        assert [(record.position, record.data.data) for record in records] == [(n + 1, n // 2) for n in range(40)]
+        stream = await journal.event_stream("s-1", UntypedEvent).records().run_collect()
+        assert [record.sequence_number for record in stream] == list(range(1, 15))
+        assert len(await journal.records(tags="t-1", event_type=UntypedEvent).run_collect()) == 20
+    with psycopg.connect(postgres_address.PostgresAddress.parse(url).conninfo) as connection:
+        counts = [
+            connection.execute(f"SELECT count(*) FROM {schema}.event_{part}".encode()).fetchall()[0][0]
+            for part in (1, 2, 3)
+        ]
+    assert counts == [5, 5, 10]
 
 
 async def test_a_damaged_row_is_reported_and_not_served(url: str) -> None:

@@ -6,6 +6,7 @@ from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from calliope.codec import EventCodec
+from calliope.conflicts import ConflictInlet
 from calliope.errors import shortened
 from calliope.flow import Source
 from calliope.flow.inlet import Inlet
@@ -165,17 +166,24 @@ class ReplicatedEventStream(Generic[E]):
         return self._live(after, self._records)
 
     def conflicts(self, after: int = 0) -> Source[RecordedEvent[E]]:
-        """Yield, for ever, what other replicas wrote concurrently to what this handle has observed when it is read.
+        """Yield, for ever, what other replicas wrote concurrently to what this handle had observed when it arrived.
 
-        Concurrent are versions of which neither descends the other: the writer did not know all that this handle knows,
-        nor this handle that event. It does not count as observed by being yielded here: `observe` it, or query.
+        Concurrent are versions of which neither descends the other: the writer did not know all that this handle knew,
+        nor this handle that event. It does not matter whether a query of this handle has yielded it meanwhile. It does
+        not count as observed by being yielded here: `observe` it, or query. What is here already is yielded if it is
+        concurrent to what the handle has observed when it is read.
 
         Args:
             after: the sequence number to begin after.
         """
         checked_number("after", after)
-        live = Source.from_inlet(lambda: LiveInlet(Reading(self._store, self._selection, after), self._records))
-        return live.filter(self._is_conflict)
+        observed, position = self.observed, self._store.tail.position
+
+        def open_inlet() -> Inlet[RecordedEvent[E]]:
+            live = LiveInlet(Reading(self._store, self._selection, after), self._records)
+            return ConflictInlet(live, self._observed, observed, position, self.replica_id)
+
+        return Source.from_inlet(open_inlet)
 
     def observe(self, *seen: RecordedEvent[Any] | VersionVector) -> None:
         """Count events of this stream as observed: by their records, or all those that a version of it knows.
@@ -203,9 +211,6 @@ class ReplicatedEventStream(Generic[E]):
 
     def __repr__(self) -> str:
         return f"<ReplicatedEventStream {self.stream_id!r} replica_id={self.replica_id!r}>"
-
-    def _is_conflict(self, record: RecordedEvent[E]) -> bool:
-        return record.replica_id != self.replica_id and record.version.concurrent(self.observed)
 
     def _stored(self, after: int, until: int | None, decoder: RecordDecoder[T]) -> Source[T]:
         checked_number("after", after)

@@ -330,6 +330,50 @@ async def test_what_arrives_concurrently_is_a_conflict(two: list[Journal]):
             assert skus(reply.concurrent_updates) == ["concurrent"], "a conflict that was yielded is not observed"
 
 
+@pytest.mark.parametrize("reads_first", ["the query", "conflicts"])
+async def test_a_conflict_is_told_also_if_a_live_query_of_the_handle_has_yielded_it(
+    two: list[Journal], reads_first: str
+):
+    a, b = two
+    berlin, paris = stream(a, "berlin"), stream(b, "paris")
+    await berlin.persist(ItemAdded("1"))
+    conflicts = berlin.conflicts()
+    seen: list[str] = []
+
+    async def follow() -> None:
+        found: RecordedEvent[OrderEvent] = await conflicts.run_first()
+        seen.append(found.data.sku)
+
+    with anyio.fail_after(PATIENCE_SECONDS):
+        async with anyio.create_task_group() as tasks, aclosing(aiter(berlin.live_query(after=1))) as query:
+            if reads_first == "conflicts":
+                tasks.start_soon(follow)
+                await anyio.wait_all_tasks_blocked()
+            await paris.persist(ItemAdded("concurrent"))
+            await send(b, a)
+            assert (await anext(query)).sku == "concurrent"
+            berlin.observe(await paris.version())
+            if reads_first == "the query":
+                tasks.start_soon(follow)
+    assert seen == ["concurrent"]
+
+
+async def test_what_followed_what_the_handle_had_observed_is_no_conflict(two: list[Journal]):
+    a, b = two
+    berlin, paris = stream(a, "berlin"), stream(b, "paris")
+    await berlin.persist(ItemAdded("1"))
+    conflicts = berlin.conflicts()
+    await send(a, b)
+    await paris.query().run_drain()
+    await paris.persist(ItemAdded("follows"))
+    await send(b, a)
+    await stream(b, "oslo").persist(ItemAdded("concurrent"))
+    await berlin.query().run_drain()
+    await send(b, a)
+    with anyio.fail_after(PATIENCE_SECONDS):
+        assert skus([await conflicts.run_first()]) == ["concurrent"]
+
+
 async def test_an_observed_conflict_is_no_longer_one(two: list[Journal]):
     a, b = two
     berlin = stream(a, "berlin")

@@ -5,8 +5,8 @@
 2. Insert all rows, each table by one statement, move both ends, notify those who listen, and commit.
 
 Several processes write to one journal. If it does not end where this one left it, another wrote, and what is
-remembered about streams is read anew. A request is checked before any of it is staged, so one that fails costs the
-others of its batch nothing.
+remembered about streams is read anew; what he wrote is read for the tail after the commit, without the lock. A request
+is checked before any of it is staged, so one that fails costs the others of its batch nothing.
 
 A connection may be lost in the middle of a commit, and then it is unknown whether the server committed. So each batch
 has a number that is stored with it: over a new connection, which waits for the journal's lock and thereby for whatever
@@ -98,6 +98,7 @@ class PostgresWriter:
         self._lineage = lineage_of(connection)
         self._batch = 0
         self._streams = PostgresStreams(journal_id, self._reader, self.head)
+        self._others_wrote = False
         self._closing = False
 
     def give_up(self) -> None:
@@ -149,9 +150,25 @@ class PostgresWriter:
         return self._connection
 
     def _committed(self, staged: Staged) -> Advance:
+        """Return what readers may see now: what others wrote before, which is read without the lock, and the batch."""
+        known, others_head = self.head, staged.head - len(staged.records)
         self.head = staged.head
         self.log = staged.advance.log or self.log
-        return staged.advance
+        advance = staged.advance
+        if others_head > known:
+            self._others_wrote = True
+            others = self._written_by_others(known, others_head)
+            advance.records, advance.jumped_to = others.records, others.jumped_to
+        else:
+            self._others_wrote = False
+        advance.records += staged.records
+        return advance
+
+    def _written_by_others(self, known: int, head: int) -> Advance:
+        try:
+            return advanced(self._reader, known, head)
+        except psycopg.Error:  # the connection is lost; the next batch makes another
+            return Advance([], jumped_to=head)
 
     def _was_committed(self, connection: Connection) -> bool:
         """Tell whether the server committed this batch, once the lost connection can do nothing any more."""
@@ -183,10 +200,14 @@ class PostgresWriter:
 
     def _prepared(self, connection: Connection, batch: Requests) -> Staged:
         """Begin a transaction, take the journal's lock, and stage what may be written."""
+        if self._others_wrote:  # and may do so again: then all is asked for at once
+            self._streams.forget_streams()
         self._streams.forget_oldest()
         wanted = Wanted(batch, self.log)
         ((head, stream_count, type_count),) = wanted.ask(connection, ("BEGIN", _LOCK_JOURNAL), self._streams)
-        advance = self._caught_up(head)
+        if head < self.head:
+            raise CorruptJournalError(f"position {self.head} was acknowledged, but the journal ends at {head}")
+        advance = Advance([])
         if wanted.concerns_log:
             self._catch_up_on_log(wanted, advance)
         wanted.learn(connection, self._streams, others_wrote=head != self.head)
@@ -199,7 +220,6 @@ class PostgresWriter:
             self._leave_log_of_another_lineage(log, staged.log)
         for pending in batch:
             self._stage(connection, pending, staged, wanted)
-        staged.advance.records += staged.records
         staged.head = self._streams.head
         return staged
 
@@ -215,12 +235,6 @@ class PostgresWriter:
                 connection.execute("SELECT pg_notify(%s, %s)", (self._address.channel, news))
             connection.execute(_NOTE_BATCH, (self.writer_id, self._batch))
             connection.execute("COMMIT")
-
-    def _caught_up(self, head: int) -> Advance:
-        """Return what others wrote since."""
-        if head < self.head:
-            raise CorruptJournalError(f"position {self.head} was acknowledged, but the journal ends at {head}")
-        return advanced(self._reader, self.head, head)
 
     def _catch_up_on_log(self, wanted: Wanted, advance: Advance) -> None:
         log, known = wanted.log, self.log.state.position

@@ -188,3 +188,41 @@ async def test_a_replica_reads_at_a_quorum_right_after_its_restart_what_was_writ
             assert await elements(b, 2) == {"before", "meanwhile"}
             await b.replicator.update("set", GSet, add("after"), replicas="all", timeout=LONG)
         assert await elements(a) == {"before", "meanwhile", "after"}
+
+
+# Waiting that is given up -----------------------------------------------------------------------------------------
+
+
+async def test_who_waits_and_is_cancelled_leaves_nothing():
+    async with cluster("a", "b") as (network, a, b):
+        isolate(network, a, b)
+        replicator = a.replicator
+        log_id = a.journal.store.log_id
+
+        async with anyio.create_task_group() as tasks:
+            for waiting in (
+                lambda: replicator.get("set", GSet, replicas=2, timeout=LONG),
+                lambda: replicator.find("set", replicas="all", timeout=LONG),
+                lambda: replicator.update("set", GSet, add("milk"), replicas=2, timeout=LONG),
+                lambda: replicator.update("set", GSet, add_unless_there("milk"), replicas=2, timeout=LONG),
+                lambda: replicator.delete("other", replicas=2, timeout=LONG),
+                lambda: replicator.wait_until("set", lambda elements: False),
+                lambda: replicator.wait_until_version(VersionToken(log_id, 1_000)),
+                lambda: replicator.updates("set").run_drain(),
+            ):
+                tasks.start_soon(waiting)
+                await anyio.wait_all_tasks_blocked()
+            assert waits_of(a) != ([], [], [], [])
+            tasks.cancel_scope.cancel()
+        assert waits_of(a) == ([], [], [], [])
+        assert await elements(a) == {"milk"}, "what was recorded stays"
+        network.heal()
+        assert await elements(b, 2) == {"milk"}
+
+
+def waits_of(node):
+    """Who waits in a node: for others, for answers, for acknowledgements, for keys."""
+    engine = node._engine
+    tally = engine._core._parts.tally
+    watches = node.replicator._keys.watches._watches
+    return [*engine.agreement._waiting], tally.open_questions, tally._quorums.logs, [*watches]

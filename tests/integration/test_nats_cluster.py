@@ -11,22 +11,28 @@ from random import Random
 
 import pytest
 
-from calliope import Journal, RecordedEvent, StorageError
+from calliope import Journal, RecordedEvent, StorageError, UntypedEvent
 from tests.integration.journal_workload import Acknowledgement, Step, check, persist, work
 from tests.integration.second_process import CONTENDED, contend_until
 from tests.nats import OwnCluster, new_journal, own_cluster, url_of_journal
 
 pytestmark = [pytest.mark.anyio, pytest.mark.soak]
 
+PATIENCE_SECONDS = 120.0
+"""How long a round may take before it counts as stuck."""
+
 KILLS = 10
 CALLERS = 8
-REQUESTS = 60
+REQUESTS = 30
 """How many requests of each caller go on around each kill."""
 
 CONTENDERS = (11, 12)
 """The runs of those who append with expected versions."""
 
 LAST_RUN = 13
+
+LARGE = 4_100
+"""Events of a request that is too large for one message, and goes as an atomic batch."""
 
 
 @pytest.fixture
@@ -85,6 +91,16 @@ async def other_process(url: str) -> AsyncIterator[Process]:
         process.stdin.close()
 
 
+async def write_large(journal: Journal, ended: asyncio.Event) -> int:
+    """Persist large requests until that has ended; return how many."""
+    stream, requests = journal.event_stream("large", UntypedEvent), 0
+    while not ended.is_set():
+        await stream.persist([UntypedEvent("Part", requests)] * LARGE)
+        requests += 1
+        await asyncio.sleep(0.5)
+    return requests
+
+
 async def follow(journal: Journal, stream_id: str | None, seen: list[RecordedEvent[Step]]) -> None:
     """Read live, from the beginning until the last event of all comes."""
     of_stream = stream_id and journal.event_stream(stream_id, Step).live_records()
@@ -99,7 +115,7 @@ async def kill_leaders(cluster: OwnCluster, stream: str, writers: Writers) -> li
     random, rounds = Random(11), list[float]()
     for number in range(KILLS):
         began = time.monotonic()
-        async with asyncio.TaskGroup() as writing:
+        async with asyncio.timeout(PATIENCE_SECONDS), asyncio.TaskGroup() as writing:
             writing.create_task(writers.write(number))
             await writers.until_acknowledged(len(writers.acknowledged) + random.randrange(1, 100))
             killed = await asyncio.to_thread(cluster.kill_leader_of, stream)
@@ -114,7 +130,12 @@ async def test_leaders_killed_under_load_cost_waits_and_lose_and_double_nothing(
         name = new_journal()
         url = url_of_journal(cluster.url, name, replicas=3)
         everywhere, contended = list[RecordedEvent[Step]](), list[RecordedEvent[Step]]()
-        async with Journal.open(url) as journal, Journal.open(url) as other, other_process(url) as process:
+        async with (
+            Journal.open(url) as journal,
+            Journal.open(url) as other,
+            Journal.open(url_of_journal(cluster.url, new_journal(), replicas=3)) as beside,
+            other_process(url) as process,
+        ):
             writers, ended = Writers(process, journal), asyncio.Event()
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(follow(other, None, everywhere))
@@ -123,6 +144,7 @@ async def test_leaders_killed_under_load_cost_waits_and_lose_and_double_nothing(
                     tasks.create_task(contend_until(ended, each, run, 0.02))
                     for each, run in zip((journal, other), CONTENDERS, strict=True)
                 ]
+                large = tasks.create_task(write_large(beside, ended))
                 rounds = await kill_leaders(cluster, name, writers)
                 ended.set()
                 appended = dict(zip(CONTENDERS, [await task for task in contenders], strict=True))
@@ -130,6 +152,8 @@ async def test_leaders_killed_under_load_cost_waits_and_lose_and_double_nothing(
             assert len(writers.acknowledged) == 2 * KILLS * CALLERS * REQUESTS
             events = await check(other, writers.acknowledged, dense=False)
             stored = await journal.records(event_type=Step).run_collect()
+            parts = await beside.event_stream("large", UntypedEvent).query().map(lambda part: part.data).run_collect()
+        assert parts == [request for request in range(large.result()) for _ in range(LARGE)]
         cluster.wait_until_current(name)
         assert everywhere == stored
         assert contended == [record for record in stored if record.stream_id == CONTENDED]
@@ -138,7 +162,8 @@ async def test_leaders_killed_under_load_cost_waits_and_lose_and_double_nothing(
             assert [step.data.request for step in contended if step.data.run == run] == list(range(requests))
         assert counts == {LAST_RUN: 1, **{run: requests for run, (requests, _) in appended.items()}}
         conflicts = sum(conflicts for _, conflicts in appended.values())
-    print(f"{events} events, {conflicts} conflicts; rounds of {min(rounds):.1f} to {max(rounds):.1f} s")
+    print(f"{events} events, {conflicts} conflicts, {large.result()} large requests")
+    print(f"rounds of {min(rounds):.1f} to {max(rounds):.1f} s")
 
 
 async def test_what_was_acknowledged_is_read_by_everybody_at_once() -> None:

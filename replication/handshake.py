@@ -216,7 +216,7 @@ class Handshake:
 def _greeting_in(data: bytes) -> Greeting:
     try:
         opening = _decode_opening(data)
-    except (msgspec.DecodeError, ValueError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise MalformedMessageError(f"it is no greeting: {error}") from None
     if opening.magic != _MAGIC:
         raise MalformedMessageError("it is no greeting")
@@ -224,7 +224,7 @@ def _greeting_in(data: bytes) -> Greeting:
         raise PeerRefusedError("", f"the protocol versions differ: {PROTOCOL_VERSION} and {opening.protocol_version}")
     try:
         return _checked(_decode_greeting(data))
-    except (msgspec.DecodeError, ValueError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise MalformedMessageError(f"it is no greeting: {error}") from None
 
 
@@ -241,7 +241,7 @@ def _checked(greeting: Greeting) -> Greeting:
 def _check_refusal(data: bytes) -> None:
     try:
         word, reason = _decode_refusal(data)
-    except (msgspec.DecodeError, ValueError):
+    except (msgspec.DecodeError, ValueError, RecursionError):
         return
     if word == "refused":
         raise PeerRefusedError("", f"{_printable(reason)} (says the other side)")

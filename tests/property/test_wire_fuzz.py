@@ -28,7 +28,8 @@ from replication.core.messages import (
     SnapshotChunk,
     SnapshotRequest,
 )
-from replication.errors import MalformedMessageError
+from replication.errors import MalformedMessageError, PeerRefusedError
+from replication.handshake import GREETING_BYTES_MAX, Handshake, identity
 from replication.identifiers import checked_log_id
 from replication.wire import decode, encode
 
@@ -201,6 +202,26 @@ def test_many_mutated_messages_are_legal_or_malformed(message, data):
 @settings(max_examples=2_000)
 def test_many_messages_with_anything_in_a_field_are_legal_or_malformed(message, data):
     check_field_replaced(message, data)
+
+
+@given(st.data())
+@settings(max_examples=100)
+def test_a_greeting_with_anything_in_a_field_is_refused_or_malformed_or_of_somebody(data):
+    stranger = Handshake(identity("paris", "shop", "secret"), "dialler", "127.0.0.1:7402")
+    fields = msgspec.msgpack.decode(stranger.begin())
+    for _ in range(data.draw(st.integers(1, 2))):
+        fields[data.draw(st.integers(0, len(fields) - 1))] = data.draw(anything)
+    listener = Handshake(identity("berlin", "shop", "secret"), "listener")
+    answer: bytes | None = b""
+    try:
+        answer = listener.receive(msgspec.msgpack.encode(fields))
+    except PeerRefusedError as error:
+        answer = listener.refusal(error)
+    except MalformedMessageError:
+        pass
+    assert answer is not None
+    assert len(answer) < GREETING_BYTES_MAX
+    assert listener.peer is None, "nobody is known before he has proven himself"
 
 
 def test_headers_that_claim_much_take_no_memory():

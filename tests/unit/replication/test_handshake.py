@@ -160,6 +160,9 @@ def test_another_protocol_version_is_refused_whatever_else_it_says():
         msgspec.msgpack.encode(["calliope", 1, "shop", "berlin", "a\0", True, bytes(16), bytes(32)]),
         msgspec.msgpack.encode(["calliope", 1, "shop", "berlin", "", True, bytes(16), b"short"]),
         b"\x91" * 2000,
+        b"\x93\xa8calliope\x01" + b"\x91" * 2000,
+        b"\x98\xa8calliope\x01" + b"\x81" * 2000,
+        b"\x92\xa7refused" + b"\x91" * 2000,
         bytes(GREETING_BYTES_MAX + 1),
     ],
 )

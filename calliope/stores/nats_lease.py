@@ -26,7 +26,7 @@ from calliope.stores.nats_subjects import NatsSubjects
 RENEW_SECONDS = 1.0
 """How often the holder says that it lives."""
 
-LOST_SECONDS = 10.0
+LOST_SECONDS = 6.0
 """How long a note stays the same until its holder counts as gone."""
 
 NOBODY = b""

@@ -1,0 +1,404 @@
+"""Replicas whose journals are on NATS: a node and other processes over one journal, and never two nodes."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import anyio
+import pytest
+
+from calliope import Journal, JournalBusyError, ReplicaIdInUseError, StorageError
+from calliope.stores import nats_commit, nats_lease, nats_notes, nats_replica
+from calliope.stores.nats import NatsStore
+from calliope.stores.nats_commit import Commit
+from calliope.stores.nats_commits import NatsCommits, StoredCommit
+from calliope.stores.nats_connection import Pauses
+from calliope.stores.nats_errors import NoAnswerError
+from calliope.stores.nats_notes import NatsNotes
+from calliope.stores.nats_redo import Redo
+from calliope.stores.replica_backed import LogRequest
+from calliope.stores.replica_store import ReplicaStore, StoredState
+from calliope.stores.versioned import log_entry
+from calliope.testing.everything import everything
+from calliope.testing.replica_contract import entries_of, events, operations, whole_log
+from calliope.testing.requests import append_of, writing_of
+from crdts import GCounter, ORSet, VersionVector
+from replication import Node
+from tests.integration.journal_clerks import clerks
+from tests.integration.node_processes import converged, replica_processes
+from tests.integration.test_nodes_killed import check_nothing_lost_nothing_twice
+from tests.nats import OwnServer, new_journal, own_server, url_of_journal
+
+pytestmark = pytest.mark.anyio
+
+PATIENCE_SECONDS = 120.0
+"""How long anything may take before it counts as stuck."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """An event of these tests."""
+
+    name: str
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[OwnServer]:
+    with own_server() as server:
+        yield server
+
+
+@pytest.fixture
+def url(running: OwnServer) -> str:
+    return url_of_journal(running.url, new_journal())
+
+
+def store_of(holder: Journal | Node) -> NatsStore:
+    store = holder.store if isinstance(holder, Journal) else holder.journal.store
+    assert isinstance(store, NatsStore)
+    return store
+
+
+async def names(holder: Journal | Node, stream_id: str = "s") -> list[str]:
+    """Return the events of a replicated stream."""
+    journal = holder if isinstance(holder, Journal) else holder.journal
+    stream = journal.replicated_event_stream(stream_id, Written, replica_id="reader")
+    return [event.name for event in await stream.query().run_collect()]
+
+
+async def same(holders: Sequence[Node | Journal]) -> None:
+    """Return when all hold what any of them holds, and know it."""
+    with anyio.fail_after(PATIENCE_SECONDS):
+        while True:
+            stores = [holder.store if isinstance(holder, Journal) else holder.journal.store for holder in holders]
+            vectors = [store.vector for store in stores if isinstance(store, ReplicaStore)]
+            if all(vector == vectors[0] for vector in vectors):
+                return
+            await anyio.sleep(0.02)
+
+
+async def test_replicas_on_two_journals_and_in_a_file_end_with_the_same(url: str, tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        nodes: list[Node] = []
+        for replica_id, place in (("berlin", url), ("lisbon", f"{url}x"), ("oslo", str(tmp_path / "oslo.db"))):
+            peers = [node.address for node in nodes]
+            node = Node.open(place, replica_id=replica_id, listen="127.0.0.1:0", peers=peers)
+            nodes.append(await stack.enter_async_context(node))
+        for node in nodes:
+            stream = node.journal.replicated_event_stream("s", Written, replica_id=node.replica_id)
+            for number in range(5):
+                await stream.persist(Written(f"{node.replica_id} {number}"))
+                await node.replicator.update("visits", GCounter, lambda counter: counter.increment())
+            await node.replicator.update("cart", ORSet, lambda cart, node=node: cart.add(node.replica_id), replicas=3)
+        await same(nodes)
+        held = [sorted(await names(node)) for node in nodes]
+        assert held[0] == held[1] == held[2]
+        assert len(held[0]) == 15
+        for node in nodes:
+            assert (await node.replicator.get("visits", GCounter, replicas=3)).value == 15
+            assert (await node.replicator.get("cart", ORSet)).value == {"berlin", "lisbon", "oslo"}
+            await node.replicator.checkpoint()
+        await same(nodes)
+
+
+async def test_what_several_open_journals_write_is_numbered_once_and_reaches_the_other_replica(
+    url: str, tmp_path: Path
+) -> None:
+    async with AsyncExitStack() as stack:
+        berlin = Node.open(url, replica_id="berlin", listen="127.0.0.1:0")
+        await stack.enter_async_context(berlin)
+        oslo = Node.open(tmp_path / "oslo.db", replica_id="oslo", peers=[berlin.address])
+        await stack.enter_async_context(oslo)
+        journals = [await stack.enter_async_context(Journal.open(url)) for _ in range(2)]
+
+        async def write(journal: Journal, replica_id: str) -> None:
+            stream = journal.replicated_event_stream("s", Written, replica_id=replica_id)
+            for number in range(20):
+                await stream.persist(Written(f"{replica_id} {number}"))
+
+        with anyio.fail_after(PATIENCE_SECONDS):
+            async with anyio.create_task_group() as writing:
+                for number, journal in enumerate([*journals, berlin.journal]):
+                    writing.start_soon(write, journal, f"clerk-{number}")
+                for _ in range(20):
+                    await berlin.replicator.update("visits", GCounter, lambda counter: counter.increment())
+            await oslo.replicator.wait_until("visits", lambda counter: counter.value == 20)
+        await same([*journals, berlin, oslo])
+        held = await names(oslo)
+        assert len(held) == len(set(held)) == 60
+        assert sorted(held) == sorted(await names(berlin))
+        for number in range(3):
+            of_one = [name for name in held if name.startswith(f"clerk-{number} ")]
+            assert of_one == [f"clerk-{number} {each}" for each in range(20)]
+        assert {store_of(journal).log_id for journal in journals} == {store_of(berlin).log_id}
+        log = await store_of(journals[0]).read_log(have=VersionVector(), after=0, bytes_max=10**7)
+        written = [entry.number for entry in log.entries if entry.log_id == store_of(berlin).log_id]
+        assert written == list(range(1, len(written) + 1))
+
+
+async def test_two_processes_that_write_under_one_replica_id_are_told(url: str) -> None:
+    async with Journal.open(url) as one, Journal.open(url) as two:
+        streams = [each.replicated_event_stream("s", Written, replica_id="berlin") for each in (one, two)]
+        await streams[0].persist(Written("first"))
+        await streams[1].persist(Written("second"))
+        with pytest.raises(ReplicaIdInUseError):
+            await streams[0].persist(Written("third"))
+        assert await names(one) == ["first", "second"]
+
+
+async def test_where_one_node_runs_a_second_is_refused_until_it_is_gone(url: str) -> None:
+    async with Node.open(url, replica_id="berlin") as node:
+        with pytest.raises(JournalBusyError, match="another node runs on nats://"):
+            async with Node.open(url, replica_id="berlin"):
+                raise AssertionError("two nodes run on one journal")
+        await node.replicator.update("visits", GCounter, lambda counter: counter.increment())
+    async with Node.open(url, replica_id="berlin") as node:
+        assert (await node.replicator.get("visits", GCounter)).value == 1
+
+
+async def test_who_said_nothing_for_long_is_replaced_and_writes_nothing_more_as_a_node(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nats_lease, "LOST_SECONDS", 0.2)
+    one, two = await NatsStore.open(url), await NatsStore.open(url)
+    async with one.held() as watch:
+        await one.use_log("berlin~1")
+        await one.append_operations([operations()])
+        async with two.held():
+            for write in (
+                one.save_states([], checkpoint=1),
+                one.append_operations([operations()]),
+                one.receive(entries_of("rome~1", 1)),
+            ):
+                with pytest.raises(JournalBusyError, match="nothing was written"):
+                    await write
+            await one.append_replicated(append_of("s", kind="replicated"), writing_of())
+            await two.append_operations([operations(2)])
+            monkeypatch.setattr(nats_replica, "RENEW_SECONDS", 0.01)
+            with anyio.fail_after(PATIENCE_SECONDS):
+                with pytest.raises(JournalBusyError, match=r"another node has taken .* while this one was cut off"):
+                    await watch()
+    assert [entry.number for entry in await whole_log(two)] == [1, 2, 3]
+    assert two.checkpoint == 0
+    await one.aclose()
+    await two.aclose()
+
+
+class TestCommits:
+    """What is done at once is there as a whole, whoever ends in the middle of it."""
+
+    @pytest.mark.parametrize("undone", ["_add", "_note"])
+    async def test_who_comes_next_carries_out_what_was_left_undone(
+        self, url: str, monkeypatch: pytest.MonkeyPatch, undone: str
+    ) -> None:
+        one = await NatsStore.open(url)
+        await one.append_replicated(append_of("s", b"0", kind="replicated"), writing_of())
+
+        async def end(*_: object, **__: object) -> None:
+            raise NoAnswerError("the process ends here", was_sent=True)
+
+        request = append_of("s", b"1", b"2", kind="replicated", event_id="id")
+        with monkeypatch.context() as ending:
+            ending.setattr(Redo, undone, end)
+            with pytest.raises(StorageError, match="is in the replica's log, but not in its streams yet"):
+                await one.append_replicated(request, writing_of(has_written=True))
+            with pytest.raises(StorageError, match="the process ends here"):
+                await one.receive([log_entry("rome~1", 1, "events", [events("t", writer="rome")])])
+        two = await NatsStore.open(url)
+        for store in (two, one):
+            assert [record.payload for record in await everything(store)] == [b"0", b"1", b"2"]
+            assert (await store.stream_version("s")).to_dict() == {"berlin": 3}
+            assert [entry.number for entry in await whole_log(store)] == [1, 2]
+        again = await one.append_replicated(request, writing_of(has_written=True))
+        assert ([record.sequence_number for record in again.records], again.written) == ([2, 3], False)
+        assert again.records == (await everything(two))[1:]
+        await one.aclose()
+        await two.aclose()
+
+    async def test_what_was_stored_although_nobody_said_so_is_not_stored_again(
+        self, url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store, publish = await NatsStore.open(url), NatsCommits.publish
+
+        async def publish_unheard(
+            self: NatsCommits, commit: Commit, after: StoredCommit, pauses: Pauses
+        ) -> StoredCommit | None:
+            await publish(self, commit, after, pauses)
+            return await publish(self, commit, after, pauses)
+
+        monkeypatch.setattr(NatsCommits, "publish", publish_unheard)
+        await store.use_log("berlin~1")
+        assert await store.append_operations([operations(1)]) == ("berlin~1", 1)
+        appended = await store.append_replicated(append_of("s", kind="replicated"), writing_of())
+        assert await store.append_operations([operations(2)]) == ("berlin~1", 3)
+        assert [entry.number for entry in await whole_log(store)] == [1, 2, 3]
+        assert await everything(store) == appended.records
+        await store.aclose()
+
+    async def test_who_was_overtaken_decides_anew(self, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        one, two, publish = await NatsStore.open(url), await NatsStore.open(url), NatsCommits.publish
+        await one.use_log("berlin~1")
+        overtaking: list[LogRequest | None] = []
+
+        async def publish_late(
+            self: NatsCommits, commit: Commit, after: StoredCommit, pauses: Pauses
+        ) -> StoredCommit | None:
+            if not overtaking:
+                overtaking.append(None)
+                faster = Commit(
+                    commit.number,
+                    nats_commit.new_name(),
+                    nats_commit.fields_of(after.commit.state.adding(entries_of("berlin~1", 1))),
+                    "",
+                    entries_of("berlin~1", 1),
+                    {},
+                    [],
+                    [],
+                    {},
+                )
+                assert await publish(self, faster, after, pauses) is not None
+            return await publish(self, commit, after, pauses)
+
+        monkeypatch.setattr(NatsCommits, "publish", publish_late)
+        assert await two.append_operations([operations(2)]) == ("berlin~1", 2)
+        for store in (one, two):
+            assert [change.counter for entry in await whole_log(store) for change in entry.changes] == [1, 2]
+            await store.aclose()
+
+    async def test_what_is_larger_than_a_message_is_stored_as_a_whole(self, url: str) -> None:
+        store = await NatsStore.open(url)
+        large = [
+            events("a", 1, writer="rome", payload=bytes([0xC5, 0xFF, 0xFF]) + bytes(0xFFFF), count=12),
+            *[events(f"s{number}", 1, writer="rome") for number in range(300)],
+        ]
+        sent = [
+            log_entry("rome~1", 1, "events", large),
+            *[log_entry("rome~1", 2 + n, "operations", [operations(n + 1, size=500_000)]) for n in range(4)],
+            log_entry("rome~1", 6, "events", [events("a", 13, writer="rome"), events("b", 1, writer="rome")]),
+        ]
+        await store.receive(sent)
+        assert await whole_log(store) == sent
+        assert [entry for _, entry in store.log_tail.after(0)] == sent
+        records = await everything(store)
+        assert len(records) == 314
+        assert [record.sequence_number for record in records if record.stream_id == "a"] == list(range(1, 14))
+        await store.aclose()
+        store = await NatsStore.open(url)
+        assert (await whole_log(store, bytes_max=1), store.vector) == (sent, {"rome~1": 6})
+        await store.receive(sent)
+        assert store.log_tail.position == 6
+        await store.aclose()
+
+    async def test_events_that_were_received_stand_in_the_order_of_the_log(self, url: str) -> None:
+        """Later ones may follow from earlier ones, also in other streams."""
+        store = await NatsStore.open(url)
+        in_turn = [events("ab"[number % 2], 1 + number // 2, writer="rome") for number in range(10)]
+        await store.receive([log_entry("rome~1", 1, "events", in_turn)])
+        records = await everything(store)
+        assert [(record.stream_id, record.sequence_number) for record in records] == [
+            ("ab"[number % 2], 1 + number // 2) for number in range(10)
+        ]
+        await store.aclose()
+
+
+class TestNotes:
+    async def test_a_large_state_is_in_parts_and_replaces_an_earlier_one(
+        self, url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(nats_notes, "PART_BYTES", 1_000)
+        store = await NatsStore.open(url)
+        for size in (4_500, 2_500, 10, 7_000):
+            state = StoredState("k", "GCounter", bytes([size % 251]) * size)
+            await store.save_states([state])
+            assert await store.load_state("k") == state
+            assert await store.states(limit=5) == [state]
+        await store.aclose()
+
+    async def test_a_note_of_an_earlier_commit_does_not_replace_a_later_one(self, url: str) -> None:
+        """As somebody writes it who was stopped in the middle, and goes on when others have long written on."""
+        store = await NatsStore.open(url)
+
+        async def put(commit: int, body: bytes) -> None:
+            notes = NatsNotes(*store_parts(store))
+            await notes.put_state(commit, StoredState("k", "GCounter", body))
+
+        for commit, body in ((2, b"later"), (1, b"earlier")):
+            await store._run(lambda commit=commit, body=body: put(commit, body))
+        assert await store.load_state("k") == StoredState("k", "GCounter", b"later")
+        await store.aclose()
+
+
+def store_parts(store: NatsStore) -> tuple[object, ...]:
+    notes = store._log_reader._notes
+    return notes._publisher, notes._notes, notes._subjects
+
+
+async def test_what_is_forgotten_is_removed_from_the_server(url: str) -> None:
+    store = await NatsStore.open(url)
+    await store.use_log("berlin~1")
+    for number in range(20):
+        await store.append_operations([operations(number + 1)])
+    await store.append_replicated(append_of("s", kind="replicated"), writing_of())
+    await store.append_operations([operations(21)])
+    await store.save_states([], checkpoint=22)
+    await store.forget_operations(through=22)
+    commits = await store._run(lambda: store._log_reader._commits.following(0))
+    assert [commit.commit.placed_entries for commit in commits if commit.commit.entries] == [
+        commit.commit.placed_entries for commit in commits if commit.commit.has_events
+    ]
+    assert [entry.kind for entry in await whole_log(store)] == ["events"]
+    other = await NatsStore.open(url)
+    assert (other.vector, other.floor, await whole_log(other)) == (store.vector, store.floor, await whole_log(store))
+    await other.append_operations([operations(22)])
+    assert [entry.number for entry in await whole_log(store)] == [21, 23]
+    await other.aclose()
+    await store.aclose()
+
+
+@pytest.mark.soak
+def test_processes_that_write_while_the_server_and_the_node_are_killed_lose_and_double_nothing(tmp_path: Path) -> None:
+    random, acknowledged = Random(3), set[str]()
+    with own_server() as server:
+        url = url_of_journal(server.url, new_journal())
+        with replica_processes(tmp_path, "berlin", "lisbon", berlin=url) as replicas:
+            berlin, lisbon = replicas
+            for replica in replicas:
+                assert replica.told("write", 0.02) is None
+            with clerks(url, ("anna", "ben", "cleo")) as pipes:
+                acknowledged.update(pipe.recv() for pipe in pipes)
+                for kill in range(4):
+                    time.sleep(random.uniform(0.2, 0.8))
+                    if kill % 2:
+                        berlin.kill()
+                        berlin.start([lisbon])
+                        assert berlin.told("write", 0.02) is None
+                    else:
+                        server.kill()
+                        server.start()
+                for pipe in pipes:
+                    pipe.send("end")
+                for pipe in pipes:
+                    with suppress(EOFError):
+                        while pipe.poll(PATIENCE_SECONDS):
+                            acknowledged.add(pipe.recv())
+            held = converged(replicas)
+            assert [replica.end() for replica in replicas] == [0, 0]
+    check_clerks(held, acknowledged)
+    check_nothing_lost_nothing_twice(held, replicas)
+
+
+def check_clerks(held: dict[str, list[str]], acknowledged: set[str]) -> None:
+    """Check that what clerks wrote is there once, and take it out of what is held."""
+    clerks_wrote = [name for name in held["events"] if not name.startswith(("berlin", "lisbon"))]
+    assert len(acknowledged) > 100
+    print(f"{len(acknowledged)} events of three processes, all there once")
+    assert sorted(clerks_wrote) == sorted(acknowledged)
+    held["events"] = [name for name in held["events"] if name not in acknowledged]

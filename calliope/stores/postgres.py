@@ -6,7 +6,6 @@ what other processes commit. The module joins them; what is written and read is 
 """
 
 import os
-import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from functools import partial
@@ -20,16 +19,17 @@ from calliope.errors import JournalClosedError
 from calliope.stores.commit_lane import CommitLane
 from calliope.stores.log_tail import LogTail
 from calliope.stores.postgres_address import PostgresAddress
-from calliope.stores.postgres_errors import is_lost, translated
+from calliope.stores.postgres_advance import Advance, advanced
+from calliope.stores.postgres_errors import translated
 from calliope.stores.postgres_lease import LOOK_SECONDS, PostgresLease
 from calliope.stores.postgres_listener import PostgresListener
 from calliope.stores.postgres_log import StoredLog
 from calliope.stores.postgres_log_reader import PostgresLogReader
 from calliope.stores.postgres_reader import PostgresReader
+from calliope.stores.postgres_readers import PostgresReaders
 from calliope.stores.postgres_schema import create_or_check
-from calliope.stores.postgres_staged import Advance
 from calliope.stores.postgres_wanted import FOREIGN_LOG_BYTES_MAX
-from calliope.stores.postgres_writer import Hold, PostgresWriter, Request, advanced
+from calliope.stores.postgres_writer import Hold, PostgresWriter, Request
 from calliope.stores.protocol import AppendRequest, StoredSnapshot
 from calliope.stores.read_lane import ReadLane
 from calliope.stores.reader_backed import ReaderBacked
@@ -76,7 +76,7 @@ class PostgresStore(ReaderBacked[PostgresReader], ReplicaBacked):
         self._stored_log = writer.log
         self._process = os.getpid()
         self._closed = False
-        self._readers = _Readers(address)
+        self._readers = PostgresReaders(address)
         self._reads = ReadLane(self._readers.read, address.readers)
         self._lane: CommitLane[Request, object, Advance] = CommitLane(
             writer.commit, self._announce, lambda: IDLE_SECONDS, writer.close
@@ -219,59 +219,6 @@ class PostgresStore(ReaderBacked[PostgresReader], ReplicaBacked):
             raise JournalClosedError(
                 f"the journal {self.address.shown} was opened by process {self._process}; a fork cannot use it"
             )
-
-
-class _Readers:
-    """Connections that read, for any number of threads; there are as many as were ever busy together."""
-
-    def __init__(self, address: PostgresAddress) -> None:
-        self._address = address
-        self._idle: list[PostgresReader] = []
-        self._lock = threading.Lock()
-        self._closed = False
-
-    def read(self, read: Callable[[PostgresReader], T]) -> T:
-        """Read with a connection of its own; once more over a new one if the connection turns out to be lost."""
-        with self._lock:
-            reader = self._idle.pop() if self._idle else None
-        try:
-            if reader is not None:
-                try:
-                    return read(reader)
-                except psycopg.Error as error:
-                    if not is_lost(error):
-                        raise
-                    self._forget(reader)
-            reader = PostgresReader(self._address.connect())
-            return read(reader)
-        except psycopg.Error as error:
-            raise translated(error, self._address.shown) from error
-        finally:
-            self._give_back(reader)
-
-    def close(self) -> None:
-        """Close all connections; those in use are closed when they are given back."""
-        with self._lock:
-            self._closed = True
-            idle, self._idle = self._idle, []
-        for reader in idle:
-            reader.connection.close()
-
-    def _forget(self, lost: PostgresReader) -> None:
-        """Close a lost connection, and those beside it, which a restarted server has lost too."""
-        with self._lock:
-            idle, self._idle = self._idle, []
-        for reader in (lost, *idle):
-            reader.connection.close()
-
-    def _give_back(self, reader: PostgresReader | None) -> None:
-        if reader is None or reader.connection.closed:
-            return
-        with self._lock:
-            if not self._closed and not reader.connection.broken:
-                self._idle.append(reader)
-                return
-        reader.connection.close()
 
 
 def _opened(address: PostgresAddress) -> tuple[str, PostgresWriter]:

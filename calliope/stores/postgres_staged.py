@@ -1,16 +1,15 @@
 """`Staged`: what one transaction will write to PostgreSQL, gathered so that each table takes one statement."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from calliope.stores.event_rows import NewRow
 from calliope.stores.log_batch import LogBatch
-from calliope.stores.postgres_log import PostgresLog, StoredLog
+from calliope.stores.postgres_advance import Advance
+from calliope.stores.postgres_log import PostgresLog
 from calliope.stores.postgres_rows import Connection, insert_statement, inserted
 from calliope.stores.protocol import StreamKind
 from calliope.stores.record import StoredRecord, StoredType
 from calliope.stores.replicated_staging import VersionRow
-from calliope.stores.versioned import LogEntry
 
 _INSERT_STREAMS = insert_statement("stream", "bigint", "text", "text")
 _INSERT_TYPES = insert_statement("event_type", "integer", "text", "bigint")
@@ -25,23 +24,6 @@ _PUT_VERSIONS = (
     + b" ON CONFLICT (stream, writer) DO UPDATE SET counter = excluded.counter, token = excluded.token,"
     b" observed = excluded.observed"
 )
-
-
-@dataclass(slots=True)
-class Advance:
-    """What became visible.
-
-    Attributes:
-        records: new records that follow one another, in order; the reader may know some of the first.
-        jumped_to: when set, the position before `records`; what lies below it was not read.
-        log: the log as it is known now, if that was looked at; with `entries` and `log_jumped_to` as for records.
-    """
-
-    records: list[StoredRecord]
-    jumped_to: int | None = None
-    log: StoredLog | None = None
-    entries: list[tuple[int, LogEntry]] = field(default_factory=list)
-    log_jumped_to: int | None = None
 
 
 class Staged:

@@ -22,27 +22,24 @@ from dataclasses import dataclass
 
 import psycopg
 
-from calliope.errors import CalliopeError, CorruptJournalError, CorruptRecordError, StorageError
+from calliope.errors import CalliopeError, CorruptJournalError, StorageError
 from calliope.stores.commit_lane import Pending
 from calliope.stores.log_batch import LogBatch, LogWrite, Receive, ReplicatedAppend
 from calliope.stores.log_state import new_log_id
 from calliope.stores.postgres_address import PostgresAddress
+from calliope.stores.postgres_advance import Advance, advanced
 from calliope.stores.postgres_errors import is_lost, translated
 from calliope.stores.postgres_lease import taken_over
 from calliope.stores.postgres_log import PostgresLog, StoredLog, lineage_of
 from calliope.stores.postgres_log_reader import PostgresLogReader
 from calliope.stores.postgres_reader import Connection, PostgresReader
-from calliope.stores.postgres_staged import Advance, Staged
+from calliope.stores.postgres_staged import Staged
 from calliope.stores.postgres_streams import PostgresStreams
 from calliope.stores.postgres_wanted import Wanted
 from calliope.stores.protocol import AppendRequest
-from calliope.stores.record import StoredRecord
 from calliope.stores.replica_backed import LogRequest
 from calliope.stores.replicated_staging import stage_received, staged_append
 from calliope.stores.versioned import replica_of
-
-FOREIGN_RECORDS_MAX = 1_024
-"""How many records of other processes are read into the tail at once; beyond that readers read pages."""
 
 RETRY_SECONDS = (0.02, 0.05, 0.1, 0.2, 0.5)
 """The pauses between attempts to connect; the last one repeats."""
@@ -276,16 +273,3 @@ class PostgresWriter:
                     pending.reply = request(connection)
         except (CalliopeError, ValueError) as error:
             pending.error = error
-
-
-def advanced(reader: PostgresReader, known: int, head: int) -> Advance:
-    """Return what others wrote behind a position, up to the head; too much of it is left to those who read."""
-    if head - known > FOREIGN_RECORDS_MAX:
-        return Advance([], jumped_to=head)
-    records: list[StoredRecord] = []
-    try:
-        while known + len(records) < head:
-            records += reader.log(known + len(records), head - known - len(records))
-    except CorruptRecordError:
-        return Advance([], jumped_to=head)  # those who read meet the damage
-    return Advance(records)

@@ -171,9 +171,9 @@ class NatsConnection:
             self._expected[token] = done
             try:
                 await client.publish(subject, payload, reply=f"{self._inbox}.{token}", headers=headers)
-            except nats.errors.Error:
-                self._expected.pop(token)
-                done(None)
+            except Exception:
+                self._expected.pop(token, None)
+                done(None)  # it is tried again, and told then
 
     def _expire(self, tokens: Sequence[str]) -> None:
         for token in tokens:
@@ -198,7 +198,7 @@ class NatsConnection:
                 return await self._attempt(client, messages, answer, min(ATTEMPT_SECONDS, pauses.left))
             except nats.errors.MaxPayloadError:
                 raise
-            except (nats.errors.Error, StorageError, TimeoutError) as error:
+            except (nats.errors.Error, StorageError, OSError) as error:  # TimeoutError is one, too
                 reason = str(error) or "no answer"
                 nobody_listens = nobody_listens or isinstance(error, nats.errors.NoRespondersError)
                 if isinstance(error, TimeoutError) and not pauses.over:
@@ -246,6 +246,8 @@ class NatsConnection:
             client = self._client
             if client is not None and client.is_connected:
                 return client
+            if self._closed:
+                raise StorageError("the journal is being closed")
             if self._failure is not None and time.monotonic() < self._failed_at + RECONNECT_SECONDS:
                 raise copy(self._failure)  # those who wait for the connection together fail together
             if client is not None:

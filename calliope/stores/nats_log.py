@@ -2,7 +2,8 @@
 
 Direct gets (ADR-31) are answered by any server that keeps the stream, many messages to a question; a server that is
 behind the others may answer too. So with several replicas the leader is asked first what the last message is, and an
-answer that ends before that is not believed: it is asked for again, until a server answers that has it.
+answer that ends before that is not believed: it is asked for again, until a server answers that has it. How many
+replicas there are is looked at when a journal is opened; a mirror of the stream must not answer (`mirror_direct`).
 """
 
 import json

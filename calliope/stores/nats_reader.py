@@ -29,7 +29,7 @@ PLACES_MAX = 4_096
 SCANNED_NUMBERS_MAX = 8
 """How many events are read in vain rather than asked again where to begin."""
 
-SCAN_MESSAGES_MIN = 256
+SCAN_MESSAGES_MIN = 1_024
 
 SCAN_MESSAGES_MAX = 2_048
 """How many messages one page looks at; it may come back empty and further on."""

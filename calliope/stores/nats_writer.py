@@ -129,7 +129,10 @@ class NatsWriter:
         lanes, self._ready = self._ready, []
         together: list[Single] = []
         for lane in lanes:
-            message = lane.message() if self.publisher.has_room(len(together) + 1) else None
+            try:
+                message = lane.message() if self.publisher.has_room(len(together) + 1) else None
+            except Exception:  # it is met again where it concerns this stream alone
+                message = None
             if message is None:
                 self.thread.spawn(lane.write())
             else:

@@ -56,7 +56,16 @@ class Dialling:
 
     def _dialler(self) -> aiohttp.ClientSession:
         if self._session is None:
+            stays = aiohttp.TraceConfig()
+            stays.on_request_redirect.append(_refuse_to_follow)
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, force_close=True), ws_response_class=DialledSocket
+                connector=aiohttp.TCPConnector(limit=0, force_close=True),
+                ws_response_class=DialledSocket,
+                trace_configs=[stays],
             )
         return self._session
+
+
+async def _refuse_to_follow(session: object, context: object, redirected: aiohttp.TraceRequestRedirectParams) -> None:
+    """Connect to nobody but who was dialled: elsewhere may be another machine, or one that speaks no TLS."""
+    raise aiohttp.ClientError(f"it sends on to {redirected.response.headers.get('Location', '')!r:.100}")

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Collection
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType, TracebackType
-from typing import Any, Self, TypeVar, overload
+from typing import Any, Self, TypeGuard, TypeVar, cast, overload
 
 import anyio
 from typing_extensions import TypeForm
@@ -72,7 +72,8 @@ class Journal:
                 JetStream, with `replicas` and the seconds of a `timeout` among its parameters). What does not exist
                 is made.
             durability: "full": an acknowledged event survives a power cut. "relaxed": it survives a killed process,
-                and a power cut may lose the last of them; faster where the disk is slow to sync.
+                and a power cut may lose the last of them; faster where the disk is slow to sync. A NATS server decides
+                by its own settings how often it syncs.
             clock: returns the time that events are stamped with, in microseconds since 1970 UTC.
 
         Raises:
@@ -83,13 +84,7 @@ class Journal:
         if durability not in ("full", "relaxed"):
             raise ValueError(f"durability must be 'full' or 'relaxed', not {durability!r}")
         if is_on_server(url):
-            postgres = _extra("calliope.stores.postgres", "postgres")
-            postgres.PostgresAddress.parse(url)  # what is wrong with it is said now
-            return cls(lambda: postgres.PostgresStore.open(url, durable=durability == "full"), clock)
-        if isinstance(url, str) and url.startswith(NATS_SCHEME):
-            nats = _extra("calliope.stores.nats", "nats")
-            nats.NatsAddress.parse(url)
-            return cls(lambda: nats.NatsStore.open(url), clock)
+            return cls(_opener_on_server(url, durability), clock)
         path = path_of(url)
         if path is None:
             return cls(_open_memory, clock)
@@ -284,9 +279,20 @@ async def _open_memory() -> EventStore:
     return MemoryStore()
 
 
-def is_on_server(url: str | os.PathLike[str]) -> bool:
+def is_on_server(url: str | os.PathLike[str]) -> TypeGuard[str]:
     """Tell whether a journal is kept by a server."""
-    return isinstance(url, str) and url.startswith(POSTGRES_SCHEMES)
+    return isinstance(url, str) and url.startswith((*POSTGRES_SCHEMES, NATS_SCHEME))
+
+
+def _opener_on_server(url: str, durability: Durability) -> Callable[[], Awaitable[EventStore]]:
+    """Return what opens the store of a server; what is wrong with the URL is said now."""
+    if url.startswith(NATS_SCHEME):
+        nats = _extra("calliope.stores.nats", "nats")
+        nats.NatsAddress.parse(url)
+        return lambda: cast(Awaitable[EventStore], nats.NatsStore.open(url))
+    postgres = _extra("calliope.stores.postgres", "postgres")
+    postgres.PostgresAddress.parse(url)
+    return lambda: cast(Awaitable[EventStore], postgres.PostgresStore.open(url, durable=durability == "full"))
 
 
 def path_of(url: str | os.PathLike[str]) -> Path | None:

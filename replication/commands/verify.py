@@ -5,6 +5,8 @@ from pathlib import Path
 
 import click
 
+from calliope.journal import is_on_server
+from calliope.shown_url import without_password
 from calliope.verification import Verification, verify_journal
 from replication.commands.journals import VARIABLE
 
@@ -21,6 +23,11 @@ def verify(file: str) -> None:
     and others may write meanwhile. The exit code is 0 if the journal is whole, 1 if it is damaged (what and where is
     listed), and 2 if FILE is no journal.
     """
+    if is_on_server(file):
+        raise click.UsageError(
+            f"{without_password(file)} is kept by a server: what is read of it is checked as it is read, and"
+            " `calliope copy` reads and compares all of it. FILE is the path of a journal in SQLite."
+        )
     verification = verify_journal(Path(file))
     for damage in verification.damages[:SHOWN_MAX]:
         click.echo(damage)

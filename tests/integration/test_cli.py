@@ -355,6 +355,13 @@ class TestVerify:
         assert (told.returncode, told.stderr) == (1, "")
         assert told.stdout == "page 4: does not match its checksum\nj.db is damaged in 1 places\n"
 
+    @pytest.mark.parametrize("url", ["postgresql://ann:secret@127.0.0.1/orders", "nats://ann:secret@127.0.0.1/orders"])
+    def test_says_that_a_server_keeps_no_file(self, shell: Shell, url: str) -> None:
+        told = shell.run("verify", url)
+        assert told.returncode == 2
+        assert f"{url.replace(':secret', '')} is kept by a server" in told.stderr
+        assert "secret" not in told.stderr
+
     def test_lists_no_more_than_one_can_read(self, shell: Shell) -> None:
         shell.succeed("import", shell.write("log.csv", big_log(5_000)[0]), "--into", "j.db", *COLUMNS)
         path = shell.folder / "j.db"

@@ -60,8 +60,7 @@ class OwnServer:
 
     def kill(self) -> None:
         """Kill all of its processes with SIGKILL, at once."""
-        postmaster = psutil.Process(self._running.get_pid())
-        processes = [postmaster, *postmaster.children(recursive=True)]
+        processes = self._processes()
         for process in processes:
             with suppress(psutil.NoSuchProcess):  # those that are left end when the first is gone
                 process.kill()
@@ -70,6 +69,22 @@ class OwnServer:
     def start(self) -> None:
         """Start it again with the data that it has."""
         self._running.ensure_postgres_running()
+
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """Stop all of its processes meanwhile: connections stay open, nothing is answered."""
+        stopped = self._processes()
+        for process in stopped:
+            process.suspend()
+        try:
+            yield
+        finally:
+            for process in stopped:
+                process.resume()
+
+    def _processes(self) -> list[psutil.Process]:
+        postmaster = psutil.Process(self._running.get_pid())
+        return [postmaster, *postmaster.children(recursive=True)]
 
 
 def url_of_schema(url: str, schema: str) -> str:

@@ -9,6 +9,7 @@ from psycopg.sql import SQL, Identifier, Literal
 
 from calliope.errors import JournalFormatError, StorageError
 from calliope.shown_url import without_password
+from calliope.stores.postgres_connection import MARGIN_SECONDS, AnsweringConnection
 
 SCHEMA = "calliope"
 """The schema that holds a journal if the URL names none."""
@@ -113,12 +114,14 @@ class PostgresAddress:
             StorageError: the server cannot be connected to.
             JournalFormatError: the server is too old.
         """
-        connection: psycopg.Connection[tuple[object, ...]]
         try:
-            connection = psycopg.connect(self.conninfo, autocommit=True, fallback_application_name="calliope")
+            connection = AnsweringConnection.connect(
+                self.conninfo, autocommit=True, fallback_application_name="calliope"
+            )
         except psycopg.Error as error:
             described = " ".join(str(error).split())
             raise StorageError(f"{self.shown} cannot be connected to; nothing was written: {described}") from error
+        connection.answer_seconds = self.statement_timeout + MARGIN_SECONDS
         try:
             self._check(connection)
             self._settle(connection)

@@ -17,6 +17,7 @@ from calliope.copying.place import Place, note
 from calliope.testing.everything import everything
 from calliope.testing.requests import append_of
 from replication.commands.application import application
+from tests.postgres import new_schema, server, url_of_schema
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 120.0
@@ -31,7 +32,7 @@ def heeds_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def start(source: Path, target: Path) -> subprocess.Popen[str]:
+def start(source: Path, target: Path | str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "replication.cli", "copy", str(source), str(target)],
         env={"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"], "PYTHONWARNINGS": "error"},
@@ -55,7 +56,7 @@ def fill(path: Path, events: int) -> None:
     anyio.run(write)
 
 
-def said(path: Path) -> list[tuple[object, ...]]:
+def said(path: Path | str) -> list[tuple[object, ...]]:
     """Everything in a journal."""
 
     async def read() -> list[tuple[object, ...]]:
@@ -161,6 +162,28 @@ def test_killed_at_any_moment_it_goes_on_without_a_gap_or_a_double(tmp_path: Pat
     assert interrupted > 0
     assert copy(source, target).exit_code == 0
     assert said(target) == whole
+
+
+@pytest.mark.soak
+def test_killed_on_its_way_to_a_server_it_goes_on_without_a_gap_or_a_double(tmp_path: Path) -> None:
+    source, random = tmp_path / "a.db", Random(12)
+    fill(source, 20_000)
+    whole = said(source)
+    with server(waits_for_disk=False) as url:
+        target = url_of_schema(url, new_schema())
+        for _ in range(8):
+            copying = start(source, target)
+            try:
+                copying.wait(timeout=random.uniform(0.8, 2.5))
+            except subprocess.TimeoutExpired:
+                pass
+            finally:
+                copying.kill()
+                copying.communicate()
+            held = said(target)
+            assert held == whole[: len(held)]
+        assert copy(source, target).exit_code == 0
+        assert said(target) == whole
 
 
 @pytest.mark.soak

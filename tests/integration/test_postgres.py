@@ -182,6 +182,28 @@ async def test_a_server_that_stays_away_is_an_error_within_a_stated_time_and_no_
             assert [event.data for event in await stream.query().run_collect()] == [1, 3]
 
 
+@pytest.mark.soak
+async def test_a_server_that_hangs_is_an_error_within_the_stated_time_and_used_when_it_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(postgres_address, "MARGIN_SECONDS", 0.5)
+    with own_server() as server:
+        url = f"{url_of_schema(server.url, new_schema())}&timeout=0.3&statement_timeout=0.3&connect_timeout=2"
+        async with Journal.open(url) as journal:
+            stream = journal.event_stream("a", UntypedEvent)
+            await stream.persist(UntypedEvent("Happened", 1))
+            assert len(await stream.query().run_collect()) == 1
+            with server.hanging(), anyio.fail_after(PATIENCE_SECONDS):
+                with pytest.raises(StorageError, match=r"did not answer within 0\.8 s|timeout expired"):
+                    await stream.persist(UntypedEvent("Happened", 2))
+                with pytest.raises(StorageError, match=r"did not answer within 0\.8 s|timeout expired"):
+                    await stream.query().run_collect()
+            with anyio.fail_after(PATIENCE_SECONDS):
+                await stream.persist(UntypedEvent("Happened", 3))
+            found = [event.data for event in await stream.query().run_collect()]
+            assert [number for number in found if number != 2] == [1, 3]
+
+
 async def test_no_position_appears_behind_a_reader_however_slow_a_transaction_is(url: str) -> None:
     """The gap problem: a transaction that took its positions first and commits last must not come too late."""
     async with Journal.open(url) as slow_journal, Journal.open(url) as journal, Journal.open(url) as reading:

@@ -10,6 +10,7 @@ import nats
 import pytest
 
 from calliope import (
+    CorruptJournalError,
     CorruptRecordError,
     ExpectedVersionError,
     Journal,
@@ -20,10 +21,13 @@ from calliope import (
 )
 from calliope.stores.nats import NatsStore
 from calliope.stores.nats_message import FORM, Body, encoded_message, position_of
+from calliope.stores.nats_snapshots import PART_BYTES
+from calliope.stores.nats_streams import subjects_of
 from calliope.stores.nats_subjects import NatsSubjects
 from calliope.stores.record import Selection, StoredRecord
 from calliope.testing.everything import everything
 from calliope.testing.requests import append_of
+from calliope.testing.snapshot_contract import snapshot_of
 from tests.integration.cables import cable_to
 from tests.nats import OwnServer, new_journal, own_server, url_of_journal
 
@@ -339,6 +343,64 @@ async def test_a_writer_killed_between_the_note_and_the_event_leaves_an_id_that_
     ]
     await one.aclose()
     await other.aclose()
+
+
+async def test_a_note_on_a_message_that_was_lost_keeps_nobody_from_writing(url: str) -> None:
+    """Events that are restored from a backup may be older than the notes on them."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        store = await NatsStore.open(url)
+        await store.append(append_of("a"))
+        assert await store._crossing.run(lambda: store._writer.claims.claim("a", "id", 999)) is None
+        (written,) = await store.append(append_of("a", b"\x02", event_id="id"))
+        assert await store.append(append_of("a", b"\x03", event_id="id")) == [written]
+        await store.aclose()
+
+
+async def test_a_damaged_note_is_an_error_for_its_request_alone(url: str) -> None:
+    store = await NatsStore.open(url)
+    await asked(url, NatsSubjects(name_in(url)).of_event_id("a", "damaged"), b"\xc1")
+    requests = [append_of("a", event_id=event_id) for event_id in ("damaged", "whole", None)]
+    outcomes = await asyncio.gather(*map(store.append, requests), return_exceptions=True)
+    assert isinstance(outcomes[0], CorruptJournalError)
+    assert all(isinstance(outcome, list) for outcome in outcomes[1:])
+    assert len(await everything(store)) == 2
+    await store.aclose()
+
+
+async def test_a_large_snapshot_that_is_replaced_or_deleted_leaves_nothing_behind(url: str) -> None:
+    notes = f"{name_in(url)}_notes"
+    store = await NatsStore.open(url)
+
+    async def messages() -> object:
+        state = (await asked(url, f"$JS.API.STREAM.INFO.{notes}", {}))["state"]
+        assert isinstance(state, dict)
+        return state["messages"]
+
+    for filling in (b"1", b"2", b"3"):
+        snapshot = snapshot_of("a", 7, filling * 3_000_000)
+        await store.save_snapshot(snapshot)
+        assert await store.load_snapshot("a", through=9) == snapshot
+        assert await messages() == 1 + -(-3_000_000 // PART_BYTES)
+    await store.delete_snapshots("a", keep=0)
+    assert await messages() == 0
+    await store.aclose()
+
+
+async def test_a_damaged_snapshot_has_no_state(url: str) -> None:
+    subjects = NatsSubjects(name_in(url))
+    store = await NatsStore.open(url)
+    await store.save_snapshot(snapshot_of("a", 1, bytes(3 * PART_BYTES)))
+    await store.save_snapshot(snapshot_of("b", 1))
+    await asked(url, subjects.of_snapshot("b", 1), b"\xc1")
+    parts = await store._crossing.run(
+        lambda: subjects_of(store._connection, f"{name_in(url)}_notes", subjects.of_snapshot("a", 1, "c.>"))
+    )
+    await asked(url, parts[1], bytes(PART_BYTES - 1) + b"\x01")
+    for snapshot_id in ("a", "b"):
+        found = await store.load_snapshot(snapshot_id, through=9)
+        assert found is not None
+        assert (found.sequence_number, found.payload) == (1, None)
+    await store.aclose()
 
 
 async def test_requests_of_many_callers_for_one_stream_share_messages(url: str) -> None:

@@ -17,7 +17,7 @@ _DISK = "The server answers when a message is written, and syncs its files every
 
 def concurrent_persists(setting: Setting) -> Table:
     """Measure 256 callers with a stream each."""
-    count = setting.count(25_600, CALLERS)
+    count = setting.count(51_200, CALLERS)
 
     async def ours(url: str) -> float:
         return await workload.persist_concurrently(_journal(url), callers=CALLERS, streams=CALLERS, count=count)

@@ -106,6 +106,10 @@ class NatsNotes:
         self._subjects = subjects
         self._places: dict[str, int] = {}
 
+    def forget(self) -> None:
+        """Remember of no note where it is: others wrote."""
+        self._places.clear()
+
     async def versions(self, stream_id: str) -> StreamVersions:
         """Return how far the writers of a replicated stream have come."""
         note = await self._read(self._subjects.versions.of(stream_id), _decode_versions)
@@ -189,7 +193,7 @@ class NatsNotes:
     async def _put(self, subject: str, note: _Numbered) -> None:
         """Replace a note that is of an earlier commit."""
         pauses = Pauses(self._connection.address.timeout_seconds)
-        place = self._places.pop(subject, None)
+        place, was_refused = self._places.pop(subject, None), False
         while True:
             if place is None:
                 raw = await self._notes.last(subject)
@@ -200,7 +204,9 @@ class NatsNotes:
             if sequence is not None:
                 break
             place = None
-            await self._wait(pauses)
+            if was_refused:
+                await self._wait(pauses)  # another one is on its way
+            was_refused = True
         if len(self._places) >= NOTES_REMEMBERED_MAX:
             self._places.clear()
         self._places[subject] = sequence

@@ -108,8 +108,9 @@ class Redo:
         return records
 
     def forget(self) -> None:
-        """Remember no stream's end: others wrote."""
+        """Remember of no stream and of no note where it ends: others wrote."""
         self._ends.clear()
+        self._notes.forget()
 
     async def _add(self, additions: list[_Addition], *, in_order: bool) -> list[StoredRecord]:
         """Store messages: those that others wrote in their order, our own streams side by side."""
@@ -126,7 +127,7 @@ class Redo:
 
     async def _stored(self, additions: Sequence[_Addition]) -> list[StoredRecord]:
         """Store messages, all or nothing, as far as they are not stored; return the records that this made."""
-        pauses = Pauses(self._publisher.connection.address.timeout_seconds)
+        pauses, was_refused = Pauses(self._publisher.connection.address.timeout_seconds), False
         while True:
             left = await self._lacking(additions)
             if not left:
@@ -145,7 +146,9 @@ class Redo:
                 del self._ends[stream_id]
             if pauses.over:
                 raise NoAnswerError("another message is under way", was_sent=True)
-            await pauses.pause()
+            if was_refused:
+                await pauses.pause()  # another one is on its way
+            was_refused = True
 
     async def _lacking(self, additions: Sequence[_Addition]) -> list[_Addition]:
         """Return the messages that are not stored.

@@ -14,10 +14,12 @@ It decides in a thread of its own, that of the commit lane, and asks the thread 
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from random import uniform
 
 import msgspec
 
@@ -52,6 +54,9 @@ from calliope.stores.versioned import LogEntry
 
 FOREIGN_LOG_BYTES_MAX = 1024 * 1024
 """How many bytes of other processes' log entries are read into the tail at once; beyond that readers read pages."""
+
+OVERTAKEN_SECONDS = 0.002
+"""How long a writer waits at most before he tries again, when another one was faster."""
 
 ENTRIES_REMEMBERED_MAX = 1_024
 """How many entries are remembered, so that those that are sent again are compared without asking."""
@@ -134,7 +139,7 @@ class NatsReplicaWriter:
         pauses = Pauses(self._address.timeout_seconds)
         try:
             while not self._attempt(batch, advance, pauses):
-                self._thread.run(pauses.pause())
+                time.sleep(uniform(0.0, OVERTAKEN_SECONDS))  # so that it is not always the same one
         except Exception as error:
             self._forget()
             for pending in batch:

@@ -3,6 +3,7 @@
     python -m examples.demo
     python -m examples.demo --input log.csv --stream-column order --type-column activity --time-column at
     python -m examples.demo --store postgres
+    python -m examples.demo --store nats
 
 It ends by itself in less than a minute and leaves nothing behind. It exits with 0 only if the three replicas are equal
 in the end and hold everything that was acknowledged; with 1 if not, and says what is wrong; with 2 if it cannot begin.
@@ -90,7 +91,7 @@ def main(arguments: Sequence[str] | None = None, acts: Sequence[Act] = ACTS) -> 
         "--store",
         choices=[store.value for store in Store],
         default=Store.SQLITE.value,
-        help="what keeps the journals, %(default)s if nothing is said; postgres starts a throw-away server",
+        help="what keeps the journals, %(default)s if nothing is said; the others start a throw-away server",
     )
     options = parser.parse_args(arguments)
     store = Store(options.store)

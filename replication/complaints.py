@@ -4,6 +4,8 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable
 
+from replication.printable import printable
+
 MATTERS_MAX = 256
 """Matters that are remembered; the oldest is forgotten first."""
 
@@ -47,7 +49,7 @@ class Complaints:
         if len(self._last) > MATTERS_MAX:
             self._last.popitem(last=False)
         again = f" (and {left_out} times since it was last said)" if left_out else ""
-        self._logger.warning("peer %s: %s%s", who, what, again)
+        self._logger.warning("peer %s: %s%s", printable(who), printable(what), again)
 
     def _may_log(self) -> bool:
         if self._now() - self._lines_since >= QUIET_SECONDS:

@@ -21,6 +21,7 @@ from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZerocon
 from replication.addresses import is_loopback, is_unspecified, joined, parsed
 from replication.errors import ListenError
 from replication.handshake import PROTOCOL_VERSION
+from replication.printable import printable
 
 SERVICE_TYPE = "_calliope._tcp.local."
 
@@ -131,7 +132,9 @@ class Discovery:
         if told.get(b"cluster") != _cut(self._cluster) or told.get(b"replica") == _cut(self._replica_id):
             return None
         if told.get(b"protocol") != str(PROTOCOL_VERSION).encode():
-            _log.warning("a replica of this cluster at %s speaks protocol version %r", name, told.get(b"protocol"))
+            _log.warning(
+                "a replica of this cluster at %s speaks protocol version %r", printable(name), told.get(b"protocol")
+            )
             return None
         hosts = service.parsed_addresses(IPVersion.All)
         return joined(hosts[0], service.port) if hosts and service.port else None

@@ -43,6 +43,7 @@ from replication.errors import ConnectionLostError, MalformedMessageError
 from replication.log_following import LogFollower
 from replication.outbox import Outbox
 from replication.persisting import PersistLane
+from replication.printable import printable
 from replication.replicator import Replicator
 from replication.staging import StagingArea
 from replication.transports.protocol import Connection
@@ -181,7 +182,7 @@ class Engine:
         elif isinstance(announcement, Stable):
             self._tasks.start_soon(self._compact)
         elif isinstance(announcement, MemberChanged):
-            logger.info("%s is %s", announcement.replica_id, announcement.state)
+            logger.info("%s is %s", printable(announcement.replica_id), announcement.state)
             self._changed.set()
             self._changed = anyio.Event()
 
@@ -224,7 +225,7 @@ class Engine:
         self._do(self._core.part_loaded(self._clock(), part))
 
     def _cannot_serve(self, peer: str, error: Exception) -> None:
-        logger.error("%s cannot be served: %s", peer, error)
+        logger.error("%s cannot be served: %s", printable(peer), error)
         self._refuse(Refuse(peer, f"cannot be served: {error}"))
 
     # Tasks -----------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from calliope.journal import Journal
 from calliope.recorded_event import RecordedEvent
 from calliope.stores.protocol import StreamSummary
 from replication.commands.journals import checked_arguments, chosen, existing, journal_option
+from replication.printable import printable
 
 _form_option = click.option("--format", "form", type=click.Choice(["text", "jsonl"]), default="text", show_default=True)
 _encode_json = msgspec.json.Encoder().encode
@@ -67,7 +68,7 @@ async def _show_streams(opened: Journal, prefix: str, line_of: Callable[[StreamS
 def _event_as_text(record: RecordedEvent[UntypedEvent]) -> str:
     own_time = record.metadata.get("time")
     time = own_time if isinstance(own_time, str) else record.timestamp.isoformat(timespec="milliseconds")
-    return f"{record.sequence_number:>6}  {_printable(time)}  {_printable(record.type)}  {_json(record.data.data)}"
+    return f"{record.sequence_number:>6}  {printable(time)}  {printable(record.type)}  {_json(record.data.data)}"
 
 
 def _event_as_json(record: RecordedEvent[UntypedEvent]) -> str:
@@ -83,7 +84,7 @@ def _event_as_json(record: RecordedEvent[UntypedEvent]) -> str:
 
 
 def _stream_as_text(summary: StreamSummary) -> str:
-    return f"{summary.sequence_number:>9,}  {_printable(summary.stream_id)}"
+    return f"{summary.sequence_number:>9,}  {printable(summary.stream_id)}"
 
 
 def _stream_as_json(summary: StreamSummary) -> str:
@@ -92,8 +93,3 @@ def _stream_as_json(summary: StreamSummary) -> str:
 
 def _json(value: Any) -> str:
     return _encode_json(value).decode()
-
-
-def _printable(text: str) -> str:
-    """Return a text that cannot move a terminal's cursor."""
-    return text if text.isprintable() else text.encode("unicode_escape").decode()

@@ -16,6 +16,7 @@ from calliope.errors import CalliopeError
 from replication.addresses import parsed
 from replication.commands.journals import checked_arguments
 from replication.commands.node import HTTP_ADDRESS, contents
+from replication.printable import printable
 
 ANSWER_SECONDS = 15.0
 """How long the node may take for all of its answers."""
@@ -134,7 +135,7 @@ async def _answer(session: aiohttp.ClientSession, url: str, **parameters: str) -
 
 
 def _lines(status: dict[str, Any]) -> list[str]:
-    lines = [f"node {_printable(status['replica_id'])} {status['status']} at {status['address'] or '-'}"]
+    lines = [f"node {printable(status['replica_id'])} {status['status']} at {status['address'] or '-'}"]
     lines += ["  ".join(("member", *_member_cells(member))) for member in status["members"]]
     lines += ["  ".join(("key", *_key_cells(key))) for key in status["keys"]]
     if status["more_keys"]:
@@ -143,7 +144,7 @@ def _lines(status: dict[str, Any]) -> list[str]:
 
 
 def _print_tables(console: Console, status: dict[str, Any]) -> None:
-    members = Table("replica", "state", "address", "lag", "heard", title=f"node {_printable(status['replica_id'])}")
+    members = Table("replica", "state", "address", "lag", "heard", title=f"node {printable(status['replica_id'])}")
     for member in status["members"]:
         members.add_row(*map(Text, _member_cells(member)))
     console.print(members)
@@ -157,9 +158,9 @@ def _print_tables(console: Console, status: dict[str, Any]) -> None:
 def _member_cells(member: dict[str, Any]) -> tuple[str, ...]:
     state = member["state"] if member["connected"] or member["lag"] == 0 else f"{member['state']}, not connected"
     return (
-        _printable(member["replica_id"]),
+        printable(member["replica_id"]),
         state,
-        _printable(member["address"]) or "-",
+        printable(member["address"]) or "-",
         f"{member['lag']:,} behind",
         f"{member['age_seconds']:.1f} s ago",
     )
@@ -168,9 +169,4 @@ def _member_cells(member: dict[str, Any]) -> tuple[str, ...]:
 def _key_cells(key: dict[str, Any]) -> tuple[str, ...]:
     value = msgspec.json.encode(key["value"]).decode()
     shown = value if len(value) <= VALUE_CHARACTERS_MAX else f"{value[: VALUE_CHARACTERS_MAX - 1]}…"
-    return _printable(key["key"]), key["type"], _printable(shown)
-
-
-def _printable(text: str) -> str:
-    """Return a text that cannot move a terminal's cursor."""
-    return text if text.isprintable() else text.encode("unicode_escape").decode()
+    return printable(key["key"]), key["type"], printable(shown)

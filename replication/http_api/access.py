@@ -21,6 +21,7 @@ from calliope import CalliopeError
 from replication.addresses import is_loopback
 from replication.http_api.answers import RefusedRequestError, refusal, refused
 from replication.http_api.traffic import TRAFFIC
+from replication.printable import printable
 
 SENDING_SECONDS = 60.0
 """How long a client may take to read an answer; feeds have a time of their own."""
@@ -83,7 +84,8 @@ async def answering(request: web.Request, handler: Handler) -> web.StreamRespons
     except CalliopeError as error:
         response = refusal(refused(error))
         if response.status >= 500 and response.status != 504:
-            _log.error("%s %s was answered with %d: %s", request.method, request.path, response.status, error)
+            asked = f"{request.method} {printable(request.path)}"
+            _log.error("%s was answered with %d: %s", asked, response.status, error)
     except web.HTTPException as error:
         response = refusal(_translated(request, error))
         if "Allow" in error.headers:
@@ -91,7 +93,7 @@ async def answering(request: web.Request, handler: Handler) -> web.StreamRespons
     except ConnectionError:
         raise
     except Exception:
-        _log.exception("%s %s failed", request.method, request.path)
+        _log.exception("%s %s failed", request.method, printable(request.path))
         response = refusal(RefusedRequestError(500, "this failed, by a mistake of the node's; its log says more"))
     if response.status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"

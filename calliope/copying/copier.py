@@ -184,5 +184,5 @@ def _check_pair(source: EventStore, target: EventStore, *, plain_only: bool) -> 
                 f"the {name} is a replica's journal: its replicated streams and keys are no copy's to make, because two"
                 " journals would number on under one log. They travel by replication: open the new journal as a node"
                 " with a replica id of its own, and it receives them. Its plain streams alone can be copied"
-                " (plain_only); nothing was written"
+                " (plain_only, on the command line --plain-only); nothing was written"
             )

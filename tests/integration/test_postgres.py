@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from random import Random
+from urllib.parse import quote
 
 import anyio
 import anyio.to_thread
@@ -341,6 +342,40 @@ async def test_a_server_without_a_free_connection_is_named_and_used_again_when_i
         await stream.persist(UntypedEvent("Happened", 2))
         of(url, "ALTER ROLE few CONNECTION LIMIT 9")
         assert [event.data for event in await stream.query().run_collect()] == [1, 2]
+
+
+async def test_any_number_of_readers_share_the_connections_that_the_url_allows(running: OwnServer, url: str) -> None:
+    of(url_of_schema(running.url, "public"), "CREATE ROLE counted LOGIN SUPERUSER")
+    async with Journal.open(f"{url.replace('postgres:@', 'counted@')}&readers=2") as journal:
+        stream = journal.event_stream("a", UntypedEvent)
+        await stream.persist([UntypedEvent("Happened", n) for n in range(3)])
+        lengths: list[int] = []
+
+        async def read() -> None:
+            for _ in range(10):
+                lengths.append(len(await stream.query().run_collect()))
+
+        async with anyio.create_task_group() as group:
+            for _ in range(40):
+                group.start_soon(read)
+        assert lengths == [3] * 400
+        with psycopg.connect(running.url) as connection:
+            counting = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'counted'"
+            assert connection.execute(counting.encode()).fetchall()[0][0] in (3, 4)  # one writes and one listens
+
+
+@pytest.mark.parametrize("name", ["Orders", 'of "Zoë"; DROP', "a.b-c"], ids=["capitals", "quotes", "dots"])
+async def test_a_schema_may_have_any_name(running: OwnServer, name: str) -> None:
+    url = url_of_schema(running.url, quote(name))
+    async with Journal.open(url) as journal, Journal.open(url) as other:
+        live = other.event_stream("a", UntypedEvent).live_query().take(2).map(lambda event: event.data)
+        seen: list[object] = []
+        with anyio.fail_after(PATIENCE_SECONDS):
+            async with anyio.create_task_group() as group:
+                group.start_soon(live.run_for_each, seen.append)
+                for n in (1, 2):
+                    await journal.event_stream("a", UntypedEvent).persist(UntypedEvent("Happened", n))
+        assert seen == [1, 2]
 
 
 async def test_a_server_that_is_too_old_is_refused_by_its_version(url: str, monkeypatch: pytest.MonkeyPatch) -> None:

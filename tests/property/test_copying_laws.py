@@ -97,8 +97,8 @@ async def check_same(source: Journal, target: Journal, asked: Sequence[Write]) -
     ("page_records", "examples"),
     [
         (3, 15),
-        pytest.param(3, 300, marks=pytest.mark.soak),
-        pytest.param(4_096, 100, marks=pytest.mark.soak),
+        pytest.param(3, 150, marks=pytest.mark.soak),
+        pytest.param(4_096, 50, marks=pytest.mark.soak),
     ],
 )
 def test_a_copy_reads_as_its_source_does(page_records: int, examples: int) -> None:

@@ -66,11 +66,11 @@ class Journal:
         """Return the journal at a URL, to be entered with `async with`.
 
         Args:
-            url: the path of a file, `sqlite:///path`, `memory://`, `postgresql://…` (with the extra
-                `postgres`: any URL of libpq's, and among its parameters the `schema` of the tables, how many `readers`
-                there are, a `timeout` and a `statement_timeout` in seconds), or `nats://host:4222,host2:4222/name` (with the extra `nats`: a journal in
-                JetStream, with `replicas` and the seconds of a `timeout` among its parameters). What does not exist
-                is made.
+            url: the path of a file, `sqlite:///path`, `memory://`, `postgresql://…` (with the extra `postgres`: any
+                URL of libpq's, and among its parameters the `schema` of the tables, how many `readers` there are, a
+                `timeout` and a `statement_timeout` in seconds), or `nats://host:4222,host2:4222/name` (with the extra
+                `nats`: a journal in JetStream, with `replicas` and the seconds of a `timeout` among its parameters).
+                What does not exist is made.
             durability: "full": an acknowledged event survives a power cut. "relaxed": it survives a killed process,
                 and a power cut may lose the last of them; faster where the disk is slow to sync. A NATS server decides
                 by its own settings how often it syncs.

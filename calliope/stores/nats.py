@@ -12,7 +12,9 @@ a journal, one subject of it an event stream:
 * *Readers ask directly* (direct gets, many messages to a question: ADR-31, server 2.11), in pages, and a server that is
   behind is not believed (`nats_log`).
 * *Live readers* are told by whoever writes that there is something new, and read what (`nats_arrivals`).
-* *Snapshots* and notes are in a second stream beside (`nats_streams`).
+* *Snapshots* and notes are in a second stream beside (`nats_streams`), *the log of a replica* in a third: one message a
+  commit, which whoever comes next carries out (`nats_commit`, `nats_redo`). One node at a time has a lease on it
+  (`nats_lease`).
 
 A thread of its own runs asyncio, for which alone nats-py is made; calls cross into it together (`nats_crossing`).
 

@@ -52,8 +52,8 @@ class NatsAddress:
     def parse(cls, url: str) -> "NatsAddress":
         """Return the address in a URL: `nats://user:password@host:4222,host2:4222/name?replicas=3&timeout=30`.
 
-        A token stands where the user stands, without a colon. Further parameters are `tls` (yes or no) and
-        `credentials` (the path of a file).
+        A token stands where the user stands, without a colon. Further parameters are `tls` (yes or no; certificates are
+        checked against those that OpenSSL trusts: SSL_CERT_FILE names others) and `credentials` (the path of a file).
 
         Raises:
             ValueError: it is not such a URL.

@@ -14,9 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
-from calliope.errors import CalliopeError, CorruptRecordError
 from calliope.stores.nats_crossing import Call, Crossing, NatsThread
-from calliope.stores.nats_errors import NoAnswerError
 from calliope.stores.nats_log import NatsLog, Raw
 from calliope.stores.nats_message import MessageRows, position_of
 from calliope.stores.nats_subjects import NatsSubjects
@@ -191,7 +189,7 @@ class Arrivals:
         if missing <= 0:
             return
         if missing <= FOREIGN_MESSAGES_MAX and self._reading.awaited:
-            with suppress(CalliopeError, NoAnswerError):  # who reads meets the damage, or asks again
+            with suppress(Exception):  # who reads meets the damage, or asks again; nobody waits here for ever
                 await self._read(sequence)
         self._jump(sequence)
 
@@ -223,8 +221,8 @@ class Arrivals:
             if last is None or last.sequence <= self.sequence:
                 return
             await self._take(last)
-        except (CalliopeError, NoAnswerError):
-            return  # who reads or writes meets it himself
+        except Exception:  # who reads or writes meets it himself
+            return
         self._publish()
 
     async def _take(self, last: Raw) -> None:
@@ -236,10 +234,16 @@ class Arrivals:
     def _records_of(self, raw: Raw) -> list[StoredRecord]:
         try:
             return self.rows.records(raw.checked())
-        except CorruptRecordError:
+        except Exception:
             self._jump(raw.sequence)
             raise
 
     def _look_regularly(self) -> None:
         self._thread.loop.call_later(LOOK_SECONDS, self._look_regularly)
-        self.look()
+        self._thread.spawn(self._look_if_there_is_something())
+
+    async def _look_if_there_is_something(self) -> None:
+        """Look if anything follows what is known: asking that costs nothing, where the last message may be large."""
+        with suppress(Exception):  # who reads or writes meets it himself
+            if await self._log.next(self._subjects.events, self.sequence + 1) is not None:
+                self.look()

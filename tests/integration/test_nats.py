@@ -4,10 +4,12 @@ import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from random import Random
 
 import nats
 import pytest
+import trustme
 
 from calliope import (
     CorruptJournalError,
@@ -211,6 +213,25 @@ async def test_who_may_not_in_is_told_so_without_the_password() -> None:
     with own_server(more="authorization {token: open-sesame}") as server:
         async with Journal.open(f"nats://open-sesame@{server.address}/orders") as journal:
             await journal.event_stream("a", UntypedEvent).persist(UntypedEvent("Happened", 1))
+
+
+async def test_a_connection_may_be_encrypted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority, other = trustme.CA(), trustme.CA()
+    issued = authority.issue_cert("127.0.0.1")
+    issued.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "server"))
+    authority.cert_pem.write_to_path(str(tmp_path / "authority"))
+    other.cert_pem.write_to_path(str(tmp_path / "other"))
+    tls = f'tls {{cert_file: "{tmp_path / "server"}", key_file: "{tmp_path / "server"}"}}'
+    with own_server(more=tls) as server:
+        url = url_of_journal(server.url, "orders", tls="yes", timeout=5)
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority"))
+        async with Journal.open(url) as journal:
+            stream = journal.event_stream("a", UntypedEvent)
+            await stream.persist(UntypedEvent("Happened", 1))
+            assert [event.data for event in await stream.query().run_collect()] == [1]
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "other"))
+        with pytest.raises(StorageError, match="certificate verify failed"):
+            await NatsStore.open(url)
 
 
 async def test_a_server_that_cannot_hold_a_journal_is_refused() -> None:

@@ -1,5 +1,6 @@
 """The servers that tests of NATS start: they are what is asked for, survive being killed, and leave nothing."""
 
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -29,8 +30,21 @@ async def connected(url: str) -> AsyncIterator[Client]:
         await client.close()
 
 
+def servers() -> set[int]:
+    return {child.pid for child in psutil.Process().children() if child.name() == "nats-server"}
+
+
+@pytest.fixture(autouse=True)
+def _those_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out servers that last longer than a test."""
+    monkeypatch.setattr(sys.modules[__name__], "OTHERS", servers())
+
+
+OTHERS: set[int] = set()
+
+
 def servers_running() -> int:
-    return sum(child.name() == "nats-server" for child in psutil.Process().children())
+    return len(servers() - OTHERS)
 
 
 async def test_a_server_that_is_killed_starts_again_with_its_data() -> None:

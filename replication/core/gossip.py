@@ -108,8 +108,7 @@ class Gossip:
 
     def hear(self, now: float, link: Link, heartbeat: Heartbeat, effects: Effects) -> None:
         """A peer says that it is alive, and whom it has heard; if it holds something else than we think, ask."""
-        for replica_id, age in heartbeat.ages[: self._settings.rows_max]:
-            self._members.hear(replica_id, now - age)
+        self._members.hear_of(heartbeat.ages[: self._settings.ages_max], now)
         if not link.ready or heartbeat.fingerprint != fingerprint(link.said):
             self.tell(link, now, effects, asks=True)
 
@@ -148,15 +147,18 @@ class Gossip:
             if len(rows) >= self._settings.rows_max:
                 break
             link.told_changes = member.changes
-            if _is_far(member, link):
+            if _is_far(member, link) and not member.tellers & link.bit:  # who told us need not be told
                 rows.append(member.told_at(now))
         return rows
 
     def _ages(self, link: Link, now: float) -> list[tuple[str, float]]:
         """Return how long ago some members were heard that a peer does not hear itself; others the next time."""
-        members, link.ages_told = self._members.part(link.ages_told, self._settings.rows_max)
-        far = [member for member in members if member.row is not None and _is_far(member, link)]
-        return [(member.replica_id, max(0.0, now - member.heard_at)) for member in far]
+        members, link.ages_told = self._members.part(link.ages_told, self._settings.ages_max)
+        return [
+            (member.replica_id, max(0.0, now - member.heard_at))
+            for member in members
+            if member.row is not None and _is_far(member, link)
+        ]
 
     def _rest(self) -> object:
         fences = tuple(sorted(self._members.fences.items()))

@@ -25,6 +25,7 @@ class Link:
     Attributes:
         peer: the peer's replica id.
         epoch: names this connection, and each new beginning on it: answers to earlier reads are void.
+        bit: stands for this connection among those that are there.
         ready: whether the peer has told what it holds.
         said: what the peer holds, by its own word.
         have: what it holds or will hold when all that we sent arrives.
@@ -54,6 +55,7 @@ class Link:
 
     peer: str
     epoch: int
+    bit: int = 0
     ready: bool = False
     said: VersionVector = NOTHING_SEEN
     have: VersionVector = NOTHING_SEEN

@@ -13,52 +13,16 @@ Invariant: a row is replaced only by a later word of the same member: by (incarn
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
-
-import msgspec
+from collections.abc import Iterable, Iterator
 
 from calliope.stores.versioned import replica_of
 from crdts import VersionVector
 from crdts.version_vector import NOTHING_SEEN
+from replication.core.member import Member as Member
+from replication.core.member import MemberState as MemberState
 from replication.core.messages import Fence, Row
 from replication.core.settings import Settings
-
-MemberState = Literal["alive", "suspect", "dead", "removed"]
-
-
-@dataclass(slots=True)
-class Member:
-    """Another replica of the cluster, as far as it is known here.
-
-    Attributes:
-        replica_id: who it is.
-        address: where it listens; empty if that is not known.
-        state: whether it was heard lately.
-        row: the last it said; None if it was not heard since we started.
-        heard_at: when it was heard last, by our clock.
-        changes: which change of a row its last one was, to tell what others were told of it.
-        settled: what it held at the last moment of which we hold all that it had written by then.
-    """
-
-    replica_id: str
-    address: str
-    state: MemberState
-    row: Row | None
-    heard_at: float
-    changes: int = 0
-    settled: VersionVector = NOTHING_SEEN
-
-    @property
-    def vector(self) -> VersionVector:
-        """What it is known to hold: nothing, if it was not heard."""
-        return NOTHING_SEEN if self.row is None else self.row.vector
-
-    def told_at(self, now: float) -> Row:
-        """Return what others are told of it; if it was not heard, its name only: they must count it all the same."""
-        row = self.row or Row(self.replica_id, 0, 0, f"{self.replica_id}~0", NOTHING_SEEN, 0.0, self.address)
-        return msgspec.structs.replace(row, age_seconds=max(0.0, now - self.heard_at))
+from replication.core.silence import Silence
 
 
 class Members:
@@ -75,10 +39,10 @@ class Members:
 
     def __init__(self, replica_id: str, settings: Settings) -> None:
         self._replica_id = replica_id
-        self._settings = settings
         self._members: dict[str, Member] = {}
         self._ids: list[str] = []
         self._changed: OrderedDict[str, None] = OrderedDict()  # the last to change comes last
+        self._silence = Silence(settings)
         self.changes = 0
         self.fences: dict[str, VersionVector] = {}
 
@@ -87,6 +51,9 @@ class Members:
 
     def __iter__(self) -> Iterator[Member]:
         return iter(self._members.values())
+
+    def __contains__(self, replica_id: object) -> bool:
+        return replica_id in self._members
 
     @property
     def are_we_removed(self) -> bool:
@@ -103,32 +70,47 @@ class Members:
             return False
         self._members[replica_id] = member = Member(replica_id, address, "suspect", None, now)
         self._ids.append(replica_id)
+        self._silence.look()
         self._change(member)
         return True
 
-    def say(self, row: Row, now: float, *, direct: bool) -> bool:
+    def say(self, row: Row, now: float, *, direct: bool, teller: int = 0) -> bool:
         """Take a row over, if it is news; say whether it was.
 
         Args:
             row: what the member said.
             now: the time.
             direct: whether it said so itself, on this connection.
+            teller: the bit of the link by which it came, if somebody else has told it.
         """
         member = self._members.get(row.replica_id)
         if member is None:
             return False
-        self.hear(row.replica_id, now - row.age_seconds)
+        self._silence.hear(member, now - row.age_seconds)
+        is_news = self._say(member, row, direct=direct)
         known = member.row
-        if known is not None:
-            if (row.incarnation, row.sequence) == (known.incarnation, known.sequence):
-                return self.acknowledge(row.replica_id, row.vector)  # it may have acknowledged more since it said so
-            if not direct and (row.incarnation, row.sequence) < (known.incarnation, known.sequence):
-                return False
+        if teller and known is not None and row.log_id == known.log_id and row.vector == known.vector:
+            member.tellers |= teller
+        return is_news
+
+    def _say(self, member: Member, row: Row, *, direct: bool) -> bool:
+        known = member.row
+        if known is None:
+            self._silence.look()
+        elif row.sequence == known.sequence and row.incarnation == known.incarnation:
+            return self.acknowledge(row.replica_id, row.vector)  # it may have acknowledged more since it said so
+        elif not direct and (row.incarnation, row.sequence) < (known.incarnation, known.sequence):
+            return False
         member.row = row
         member.address = row.address or member.address
-        if known is None or (row.vector, row.log_id) != (known.vector, known.log_id):
+        if known is None or row.log_id != known.log_id or row.vector != known.vector:
             self._change(member)
         return True
+
+    def forget_teller(self, bit: int) -> None:
+        """A link is new: what was told by an earlier one with its bit does not count."""
+        for member in self._members.values():
+            member.tellers &= ~bit
 
     def acknowledge(self, replica_id: str, vector: VersionVector) -> bool:
         """Add to what a member holds, by its own word; say whether that was news."""
@@ -164,6 +146,7 @@ class Members:
     def _change(self, member: Member) -> None:
         self.changes += 1
         member.changes = self.changes
+        member.tellers = 0
         self._changed[member.replica_id] = None
         self._changed.move_to_end(member.replica_id)
 
@@ -171,33 +154,24 @@ class Members:
         """Note when a member was heard."""
         member = self._members.get(replica_id)
         if member is not None:
-            member.heard_at = max(member.heard_at, heard_at)
+            self._silence.hear(member, heard_at)
+
+    def hear_of(self, ages: Iterable[tuple[str, float]], now: float) -> None:
+        """Note how many seconds ago members were heard."""
+        members = self._members
+        for replica_id, age in ages:
+            member = members.get(replica_id)
+            if member is not None:
+                self._silence.hear(member, now - age)
 
     def judge(self, now: float) -> list[Member]:
         """Set each member's state by how long it was silent; return those whose state is another now."""
-        changed = []
-        for member in self._members.values():
-            state = self._state(member, now)
-            if state != member.state:
-                member.state = state
-                changed.append(member)
-        return changed
+        return self._silence.judge(self._members.values(), now)
 
     def revive(self, replica_id: str, now: float) -> bool:
         """Say whether a member was not alive, and is again."""
         member = self._members.get(replica_id)
-        if member is None or member.state == "alive" or self._state(member, now) != "alive":
-            return False
-        member.state = "alive"
-        return True
-
-    def _state(self, member: Member, now: float) -> MemberState:
-        silence = now - member.heard_at
-        if silence >= self._settings.dead_after_seconds:
-            return "dead"
-        if silence >= self._settings.suspect_after_seconds or member.row is None:
-            return "suspect"
-        return "alive"
+        return member is not None and self._silence.revive(member, now)
 
     def fence(self, fence: Fence, held: VersionVector) -> bool:
         """Remove a replica, or raise its fence to what a survivor holds, we among them; say whether that was news."""
@@ -226,19 +200,22 @@ class Members:
         the member itself may not know, if its disk went back in time.
         """
         lacking = self._writers_of_what_lacks(ours)
-        stable = NOTHING_SEEN if self._replica_id in lacking else ours
+        settled: dict[VersionVector, None] = {}  # in a cluster at rest all are equal
         for member in self._members.values():
             if member.replica_id not in lacking:
                 member.settled = member.vector
-            stable = stable.meet(member.settled)
+            settled[member.settled] = None
+        stable = NOTHING_SEEN if self._replica_id in lacking else ours
+        for vector in settled:
+            stable = stable.meet(vector)
         return stable
 
     def _writers_of_what_lacks(self, ours: VersionVector) -> set[str]:
         """Return who wrote what some member holds and we do not."""
         return {
             replica_of(log)
-            for member in self._members.values()
-            if not ours.descends(member.vector)
-            for log, number in member.vector.items()
+            for vector in dict.fromkeys([member.vector for member in self._members.values()])
+            if not ours.descends(vector)
+            for log, number in vector.items()
             if number > ours[log]
         }

@@ -10,6 +10,7 @@ from crdts import VersionVector
 from replication.core.effects import Effects, MemberChanged, Refuse, Remember
 from replication.core.holdings import Holdings
 from replication.core.incarnation import Incarnation
+from replication.core.link import Link
 from replication.core.members import Members, MemberState
 from replication.core.messages import Fence, Row
 from replication.core.neighbours import Neighbours
@@ -79,24 +80,27 @@ class Membership:
         for replica_id, fence in fences.items():
             self._members.fence(Fence(replica_id, VersionVector(fence)), self._holdings.vector)
 
-    def meet(self, peer: str, now: float, effects: Effects) -> None:
+    def meet(self, link: Link, now: float, effects: Effects) -> None:
         """A peer has connected: it is a member, and alive."""
-        if self._members.admit(peer, now):
+        if self._members.admit(link.peer, now):
             self._remember_members(effects)
-        self._members.hear(peer, now)
+        self._members.forget_teller(link.bit)
+        self._members.hear(link.peer, now)
 
-    def hear(self, rows: Sequence[Row], now: float, effects: Effects) -> None:
+    def hear(self, link: Link, rows: Sequence[Row], now: float, effects: Effects) -> None:
         """A peer tells what others have said; those with whom we are connected say it themselves."""
         is_anybody_new = False
         for row in rows[: self._settings.rows_max]:
             if row.replica_id == self._incarnation.replica_id:
                 self._incarnation.outdo(row, effects)
                 continue
+            if not row.incarnation and row.replica_id in self._members:
+                continue  # a name only, and one that is known
             if not self._scrutiny.is_possible(row.vector):
                 continue  # nobody is counted for it; who tells it may not know better
             is_anybody_new |= self._members.admit(row.replica_id, now - row.age_seconds, row.address)
-            if row.incarnation and row.replica_id not in self._neighbours:  # else it is a name only
-                self._members.say(row, now, direct=False)
+            if row.incarnation and row.replica_id not in self._neighbours:
+                self._members.say(row, now, direct=False, teller=link.bit)
                 self.revive(row.replica_id, now, effects)
         if is_anybody_new:
             self._remember_members(effects)

@@ -33,7 +33,8 @@ class Neighbours:
     def connect(self, peer: str) -> Link:
         """Return a new link to a peer; it replaces an earlier one."""
         self._epochs += 1
-        self._links[peer] = link = Link(peer, self._epochs)
+        self._links.pop(peer, None)
+        self._links[peer] = link = Link(peer, self._epochs, self._free_bit())
         self.ids = tuple(sorted(self._links))
         return link
 
@@ -41,6 +42,13 @@ class Neighbours:
         """Forget the link to a peer."""
         self._links.pop(peer, None)
         self.ids = tuple(sorted(self._links))
+
+    def _free_bit(self) -> int:
+        taken = {link.bit for link in self._links.values()}
+        bit = 1
+        while bit in taken:
+            bit <<= 1
+        return bit
 
     def begin(self, link: Link) -> None:
         """Begin again with what a peer has said that it holds; answers to earlier reads are void."""

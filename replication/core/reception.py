@@ -77,7 +77,7 @@ class Reception:
             parts.membership.fence(fence, effects)
         if link.peer in parts.members.fences:
             return
-        parts.membership.hear(digest.rows, now, effects)
+        parts.membership.hear(link, digest.rows, now, effects)
         self._decide_log(effects)
         parts.target.want(now, link, effects)
         if digest.asks:

@@ -163,7 +163,7 @@ class ReplicaCore:
         effects = Effects()
         if not self._parts.membership.refuses(peer, effects):
             link = self._parts.neighbours.connect(peer)
-            self._parts.membership.meet(peer, now, effects)
+            self._parts.membership.meet(link, now, effects)
             self._parts.gossip.tell(link, now, effects, asks=True)
             self._parts.questions.greet(peer, effects)
         return effects

@@ -17,6 +17,7 @@ class Settings:
         window_bytes: how much may be on the way to a peer without acknowledgement.
         incoming_bytes: how much of what a peer sent may wait for the disk.
         rows_max: how many rows of other members one digest holds.
+        ages_max: of how many members one heartbeat tells when they were heard.
         ordered: whether the transport keeps the order of messages and loses none, so that a gap is a fault.
     """
 
@@ -29,4 +30,5 @@ class Settings:
     window_bytes: int = 1024 * 1024
     incoming_bytes: int = 8 * 1024 * 1024
     rows_max: int = 64
+    ages_max: int = 64
     ordered: bool = True

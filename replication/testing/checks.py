@@ -233,10 +233,13 @@ class Checks:
             )
         for row in digest.rows:
             known = self._known.get(row.replica_id)
+            if known is not None and row.vector is known.row_vector:
+                continue  # what was ever held only grows
             if known is None or not known.ever.descends(row.vector):
                 self.fail(
                     "quorums", f"{replica.replica_id} says that {row.replica_id} holds {row.vector}, which it never did"
                 )
+            known.row_vector = row.vector
 
     # Agreement ----------------------------------------------------------------------------------------------------
 

@@ -62,6 +62,7 @@ def draw(seed: int) -> Plan:
         rows_max=random.choice([2, 64]),
         ordered=ordered,
     )
+    settings = replace(settings, ages_max=settings.rows_max)
     rate = 0.0 if ordered and random.random() < 0.5 else random.random()
     faults = NetworkFaults(
         delay_seconds=(0.001, random.choice([0.01, 0.1, 0.4])),

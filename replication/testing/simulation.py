@@ -78,7 +78,9 @@ class Simulation:
         self.network = Network(self.time, self.random, self, faults)
         self.replicas: dict[str, SimulatedReplica] = {}
         self.redials = True
-        self._edges = list(edges)
+        self._edges: list[Pair] = []
+        self._edges_of: dict[str, list[Pair]] = {}
+        self._add_edges(edges)
         self._around = Surroundings(self.time, self.random, self.network, self.checks, settings, core_type)
         self._expected = expected
         self._disk_type = disk_type
@@ -106,9 +108,8 @@ class Simulation:
     def start(self, replica_id: str) -> None:
         """Start a replica that is down."""
         self.replicas[replica_id].start()
-        for one, other in self._edges:
-            if replica_id in (one, other):
-                self.dial(one, other)
+        for one, other in self._edges_of.get(replica_id, ()):
+            self.dial(one, other)
 
     def crash(self, replica_id: str) -> None:
         """Stop a replica at once; it keeps what is durable."""
@@ -174,7 +175,7 @@ class Simulation:
 
     def connect_all(self, names: Sequence[str]) -> None:
         """Connect each of some replicas with each other, beside the connections that there are."""
-        self._edges += [pair for pair in combinations(names, 2) if pair not in self._edges]
+        self._add_edges([pair for pair in combinations(names, 2) if pair not in self._edges])
         self.dial_all()
 
     def connected(self, sender: str, receiver: str) -> None:
@@ -201,6 +202,12 @@ class Simulation:
             self.checks.received(sender, receiver, message)
             replica.received(sender, message)
             self.checks.stepped(replica)
+
+    def _add_edges(self, edges: Sequence[Pair]) -> None:
+        self._edges += edges
+        for edge in edges:
+            for replica_id in edge:
+                self._edges_of.setdefault(replica_id, []).append(edge)
 
     def _is_up(self, replica_id: str) -> bool:
         return replica_id in self.replicas and self.replicas[replica_id].is_up

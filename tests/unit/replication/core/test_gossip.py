@@ -4,7 +4,7 @@ import pytest
 
 from crdts import VersionVector
 from replication.core.holdings import fingerprint
-from replication.core.messages import Acknowledgement, Digest, Entries, Fence, Heartbeat
+from replication.core.messages import Acknowledgement, Digest, Entries, Fence, Heartbeat, Row
 from replication.core.settings import Settings
 from replication.wire import encode
 from tests.unit.replication.core.replicas import Replica, digest, entry, row, vector
@@ -107,6 +107,28 @@ def test_rows_are_told_again_only_when_they_change():
     assert rows(anna) == ["dora"]
 
 
+def test_who_told_of_a_member_is_not_told_the_same_again_and_others_are():
+    anna = Replica().meet("ben").meet("dora")
+    anna.hear("ben", digest("ben", rows=[row("carla", vector(carla=1))], sequence=2)).wait(1.0)
+    assert {(peer, told.replica_id) for peer, told in rows_sent(anna) if told.replica_id == "carla"} == {
+        ("dora", "carla")
+    }
+    anna.hear("dora", digest("dora", rows=[row("carla", vector(carla=2), sequence=2)], sequence=2)).wait(1.0)
+    assert {(peer, told.vector) for peer, told in rows_sent(anna)} == {("ben", vector(carla=2))}
+
+
+def test_who_told_of_a_member_is_told_of_it_when_it_comes_back():
+    anna = Replica().meet("ben", rows=[row("carla", vector(carla=1))])
+    anna.do(anna.core.disconnected(anna.now, "ben"))
+    anna.meet("dora").do(anna.core.connected(anna.now, "ben"))
+    assert ("ben", "carla") in {(peer, told.replica_id) for peer, told in rows_sent(anna)}
+
+
+def rows_sent(replica: Replica) -> list[tuple[str, Row]]:
+    """Return the rows that were told to whom."""
+    return [(peer, told) for peer, message in replica.take_sent(Digest) for told in message.rows]
+
+
 def test_a_peer_that_loses_a_neighbour_is_told_of_it():
     anna = Replica().meet("ben", neighbours=["anna", "dora"]).meet("dora").wait(1.2)
     anna.take_sent()
@@ -143,7 +165,7 @@ def test_heartbeats_tell_how_long_others_were_silent():
 
 
 def test_ages_are_bounded_and_others_follow_the_next_time():
-    anna = Replica(settings=Settings(rows_max=2)).meet("ben").meet("carla").meet("dora").meet("emil").wait(2.0)
+    anna = Replica(settings=Settings(ages_max=2)).meet("ben").meet("carla").meet("dora").meet("emil").wait(2.0)
     anna.take_sent()
     anna.wait(2.0)
     ages = [{name for name, _ in message.ages} for message in anna.messages(Heartbeat, "ben")]

@@ -3,7 +3,9 @@
 import pytest
 
 from replication.core.effects import MemberChanged, Remember
+from replication.core.members import Members
 from replication.core.messages import Digest, Entries, Fence, Heartbeat
+from replication.core.settings import Settings
 from tests.unit.replication.core.replicas import Replica, digest, entries, entry, row, vector
 
 
@@ -38,6 +40,14 @@ def test_a_silent_member_is_suspect_then_dead_and_alive_again_when_it_is_heard()
     anna.hear("ben", Heartbeat(0))
     assert states(anna)["ben"] == "alive"
     assert [change.state for change in anna.announced] == ["alive", "suspect", "dead", "alive"]
+
+
+def test_nothing_is_known_of_a_stranger_of_whom_ages_or_rows_are_told():
+    members = Members("anna", Settings())
+    members.hear("ben", 1.0)
+    members.hear_of([("ben", 1.0)], 2.0)
+    assert not members.say(row("ben"), 1.0, direct=False)
+    assert ("ben" in members, members.judge(100.0)) == (False, [])
 
 
 def test_a_member_that_others_hear_is_alive():

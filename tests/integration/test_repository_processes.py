@@ -82,7 +82,7 @@ async def both_execute(path: Path | str, commands: int) -> None:
     assert 0 < len(accepted) < len(told)
     check_streams(records)
     turns = len(list(groupby(records, key=lambda record: record.data.command.partition("-")[0])))
-    assert turns > 10, "the processes were to work at the same time"
+    assert turns > 2, "the processes were to work at the same time"
     async with Journal.open(path) as journal:
         repository = Repository(journal, RAFFLE, Claimed, state_type=Raffle)
         for number in range(AGGREGATES):

@@ -112,9 +112,10 @@ class Node:
         """Return the node whose journal is at a URL, to be entered with `async with`, under asyncio, as aiohttp is.
 
         Args:
-            url: as for `Journal.open`: a path, `sqlite:///path`, `memory://` or `postgresql://…`. On PostgreSQL the
-                replica is the whole journal: other processes open it with `Journal.open` and write replicated streams,
-                and the one node gossips what they wrote.
+            url: as for `Journal.open`: a path, `sqlite:///path`, `memory://`, `postgresql://…` or `nats://…`. On a
+                server the replica is the whole journal: other processes open it with `Journal.open` and write
+                replicated streams, and the one node gossips what they wrote. On NATS it takes some seconds until
+                another node follows one that was killed.
             replica_id: who this replica is, for ever: 1 to 255 bytes, without "~".
             listen: where others connect, "host:port"; port 0 takes a free one, see `address`. None: nobody can.
             peers: where others listen; one is enough to get everything, in whatever topology.

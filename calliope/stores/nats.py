@@ -19,8 +19,8 @@ a journal, one subject of it an event stream:
 A thread of its own runs asyncio, for which alone nats-py is made; calls cross into it together (`nats_crossing`).
 
 A user that may only use the journal NAME needs: to publish to `calliope.NAME.>`, `$JS.API.STREAM.INFO.*`,
-`$JS.API.STREAM.MSG.GET.*`, `$JS.API.DIRECT.GET.*` and `$JS.API.STREAM.PURGE.NAME_notes`; to subscribe to `_INBOX.>` and
-`calliope.NAME.new`.
+`$JS.API.STREAM.MSG.GET.*`, `$JS.API.DIRECT.GET.*`, `$JS.API.STREAM.PURGE.NAME_notes` and, for a node,
+`$JS.API.STREAM.PURGE.NAME_log`; to subscribe to `_INBOX.>` and `calliope.NAME.new`.
 """
 
 import os

@@ -122,7 +122,7 @@ class NatsCommits:
         return found
 
     async def entries(
-        self, after: int, through: int, head: StoredCommit, bytes_max: int = 2**63
+        self, after: int, through: int, head: StoredCommit, bytes_max: int = 2**63, behind: int = 0
     ) -> list[tuple[int, LogEntry]]:
         """Return entries behind a log position, with their positions: through another one, or about so many bytes.
 
@@ -131,10 +131,13 @@ class NatsCommits:
             through: the last position that is wanted.
             head: what lies behind it is not looked at.
             bytes_max: when there are so many bytes, no further commit is looked at.
+            behind: the message behind which they begin, if that is known; 0: it is searched for.
         """
-        stored = await self.first_that(lambda commit: commit.fields.position > after, head)
         found: list[tuple[int, LogEntry]] = []
-        byte_count, commits = 0, [] if stored is None else [stored]
+        byte_count, commits = 0, await self.following(behind) if behind else []
+        if not commits:
+            stored = await self.first_that(lambda commit: commit.fields.position > after, head)
+            commits = [] if stored is None else [stored]
         while commits:
             for each in commits:
                 for placed in each.commit.placed_entries:

@@ -52,6 +52,8 @@ class NatsLease:
         self._notes = notes
         self._subject = subjects.lease
         self._sequence = 0
+        self._is_wanted = True
+        self._turn = asyncio.Lock()
 
     async def take(self) -> None:
         """Take the note over when nobody holds it; that is known at once, or after `LOST_SECONDS`.
@@ -61,15 +63,11 @@ class NatsLease:
         """
         seen = await self._notes.last(self._subject)
         if seen is not None and seen.data != NOBODY:
-            give_up_at = time.monotonic() + LOST_SECONDS
-            while time.monotonic() < give_up_at:
-                await asyncio.sleep(RENEW_SECONDS / 4)
-                now = await self._notes.last(self._subject)
-                if now is None or now.sequence != seen.sequence:
-                    raise JournalBusyError(f"another node runs on {self._address.shown}")
-        self._sequence = 0 if seen is None else seen.sequence
-        if not await self._renewed():
+            await self._watch(seen)
+        if not await self._renewed(0 if seen is None else seen.sequence):
             raise JournalBusyError(f"another node runs on {self._address.shown}")
+        if not self._is_wanted:  # who wanted it was cancelled
+            await self.release()
 
     async def renew(self) -> None:
         """Say that the holder lives; while the server is away, nothing can be told or written.
@@ -78,7 +76,8 @@ class NatsLease:
             JournalBusyError: another node holds the journal now, or has held it meanwhile.
         """
         try:
-            renewed = await self._renewed()
+            async with self._turn:
+                renewed = await self._renewed(self._sequence)
         except (CalliopeError, NoAnswerError):
             return
         if not renewed:
@@ -86,13 +85,30 @@ class NatsLease:
 
     async def release(self) -> None:
         """Let go, if the server can be told; if not, others wait until the holder counts as gone."""
+        self._is_wanted = False
+        if not self._sequence:
+            return
         try:
-            await self._publisher.publish([(self._subject, NOBODY)], self._sequence)
+            async with self._turn:
+                await self._publisher.publish([(self._subject, NOBODY)], self._sequence)
         except (CalliopeError, NoAnswerError):
             return
 
-    async def _renewed(self) -> bool:
-        sequence = await self._publisher.publish([(self._subject, self.holder.encode())], self._sequence)
+    async def _watch(self, seen: Raw) -> None:
+        """Return when a note has stayed the same for long; times when servers did not answer at once do not count."""
+        begun = looked = time.monotonic()
+        while looked - begun < LOST_SECONDS:
+            await asyncio.sleep(RENEW_SECONDS / 4)
+            now = await self._notes.last(self._subject)
+            if now is None or now.sequence != seen.sequence:
+                raise JournalBusyError(f"another node runs on {self._address.shown}")
+            before, looked = looked, time.monotonic()
+            if looked - before > RENEW_SECONDS:
+                begun = looked  # the holder was not answered either
+
+    async def _renewed(self, after: int) -> bool:
+        """Say that this node holds the journal, behind a note; tell whether that was the last one."""
+        sequence = await self._publisher.publish([(self._subject, self.holder.encode())], after)
         if sequence is None:  # somebody else's, or our own: an acknowledgement that was lost
             found: Raw | None = await self._notes.last(self._subject)
             if found is None or found.data != self.holder.encode():

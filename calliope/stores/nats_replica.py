@@ -44,6 +44,9 @@ T = TypeVar("T")
 class NatsReplica(ReplicaBacked):
     """Keeps a replica's log in JetStream; a store inherits from it.
 
+    A stream is of one kind, but who makes a plain stream does not wait for who makes a replicated one: if two processes
+    do so with one id at the same moment, there may be one of each kind, as when another replica made it.
+
     Attributes:
         log_tail: the newest log entries and the wake-up of those who replicate them.
     """
@@ -114,8 +117,8 @@ class NatsReplica(ReplicaBacked):
         After a node that ended without letting go it takes some seconds until its journal is held again.
         """
         lease = self._new_lease()
-        await self._run(lease.take)
         try:
+            await self._run(lease.take)
             await self._write(Hold(lease.holder))
             yield partial(self._watch, lease)
         finally:

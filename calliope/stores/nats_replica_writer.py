@@ -251,7 +251,7 @@ class NatsReplicaWriter:
         position, end = known.commit.fields.position, head.commit.fields.position
         entries: list[tuple[int, LogEntry]] = []
         if self.is_open and end > position:
-            entries = self._thread.run(self._commits.entries(position, end, head, FOREIGN_LOG_BYTES_MAX))
+            entries = self._thread.run(self._commits.entries(position, end, head, FOREIGN_LOG_BYTES_MAX, known.last))
         if [place for place, _ in entries] != list(range(position + 1, end + 1)):
             advance.entries, advance.jumped_to, entries = [], end, []
         self._go_on(head, entries, advance)

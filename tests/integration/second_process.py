@@ -25,30 +25,38 @@ class Ping:
 
 
 async def contend(journal: Journal, run: int, events: int) -> int:
-    """Append so many events, each behind what was read; return how often another was first."""
-    return sum([await _append_behind_what_was_read(journal, run, request) for request in range(events)])
+    """Append so many events, each behind those that are known of; return how often there were others.
+
+    Nothing is known of at first, so whoever is not the first of all finds others at least once.
+    """
+    known = conflicts = 0
+    for request in range(events):
+        known, met = await _append_behind(known, journal, run, request)
+        conflicts += met
+    return conflicts
 
 
 async def contend_until(ended: asyncio.Event, journal: Journal, run: int, pause_seconds: float) -> tuple[int, int]:
-    """Append events, each behind what was read, until that has ended; return how many, and how many conflicts."""
-    events = conflicts = 0
+    """Append events as `contend` does until that has ended; return how many, and how many conflicts."""
+    events = known = conflicts = 0
     while not ended.is_set():
-        conflicts += await _append_behind_what_was_read(journal, run, events)
-        events += 1
+        known, met = await _append_behind(known, journal, run, events)
+        events, conflicts = events + 1, conflicts + met
         await asyncio.sleep(pause_seconds)
     return events, conflicts
 
 
-async def _append_behind_what_was_read(journal: Journal, run: int, request: int) -> int:
+async def _append_behind(known: int, journal: Journal, run: int, request: int) -> tuple[int, int]:
+    """Append an event; return the version that is known then, and how often there were events that were not known."""
     stream, conflicts = journal.event_stream(CONTENDED, Step), 0
     while True:
-        version = await stream.version()
         try:
-            await stream.persist(Step(run, 0, request, 0, 1), expected_version=version)
+            reply = await stream.persist(Step(run, 0, request, 0, 1), expected_version=known)
         except ExpectedVersionError:
             conflicts += 1
+            known = await stream.version()
         else:
-            return conflicts
+            return reply.sequence_number, conflicts
 
 
 async def ping(journal: Journal, events: int) -> None:

@@ -60,7 +60,10 @@ class Reception:
         if row.replica_id != link.peer:
             effects.refuse.append(Refuse(link.peer, f"speaks as {row.replica_id!r}"))
             return
-        if not parts.scrutiny.believes(link, row.vector, effects):
+        if not row.vector.descends(digest.floor):
+            effects.refuse.append(Refuse(link.peer, "has dropped operations that it never held"))
+            return
+        if not parts.scrutiny.believes(link, row.vector.merge(digest.staged), effects):
             return
         parts.members.say(row, now, direct=True)
         if not link.ready or digest.beginning > link.beginning:

@@ -148,6 +148,10 @@ LIES: dict[str, tuple[Lie, str]] = {
         lambda ours, theirs: digest(future_of(ours)),
         "never written",
     ),
+    "a floor above what it holds": (
+        lambda ours, theirs: digest(floor=VersionVector({MALLORY: 7})),
+        "has dropped operations that it never held",
+    ),
     "an acknowledgement of our future": (
         lambda ours, theirs: Acknowledgement(future_of(ours)),
         "never written",

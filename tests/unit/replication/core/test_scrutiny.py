@@ -5,7 +5,7 @@ import pytest
 from calliope.stores.versioned import LogEntry
 from crdts import VersionVector
 from replication.core import scrutiny
-from replication.core.messages import Acknowledgement, Answer, Entries, Question
+from replication.core.messages import Acknowledgement, Answer, Digest, Entries, Question, SnapshotRequest
 from tests.unit.replication.core.replicas import Replica, digest, entries, entry, row, vector
 
 
@@ -33,6 +33,20 @@ FUTURE = vector(anna=2)
 def test_a_digest_that_claims_our_future_is_refused(anna):
     anna.announced.clear()
     anna.hear("ben", digest("ben", FUTURE))
+    assert_refused(anna, "claims that anna~1 has a number that was never written")
+
+
+def test_a_digest_whose_floor_is_above_what_its_sender_holds_is_refused(anna):
+    anna.announced.clear()
+    anna.hear("ben", digest("ben", vector(ben=2), floor=vector(ben=3), sequence=2))
+    assert_refused(anna, "has dropped operations that it never held")
+    assert anna.messages(SnapshotRequest) == []
+
+
+def test_a_digest_of_which_the_staged_part_claims_our_future_is_refused(anna):
+    anna.announced.clear()
+    said = digest("ben", vector(ben=2), sequence=2)
+    anna.hear("ben", Digest(said.own, said.floor, staged=FUTURE))
     assert_refused(anna, "claims that anna~1 has a number that was never written")
 
 

@@ -149,6 +149,12 @@ class NatsCommits:
             commits = await self.following(commits[-1].last)
         return found
 
+    async def before(self, stored: StoredCommit) -> StoredCommit:
+        """Return the commit before one."""
+        number = stored.commit.number - 1
+        found = await self.first_that(lambda commit: commit.number >= number, stored)
+        return found if found is not None and found.commit.number == number else NOTHING_STORED
+
     async def purge(self, before: int) -> None:
         """Remove messages without events below a sequence number."""
         question = {"filter": self._subjects.log_of_others, "seq": before}

@@ -14,7 +14,6 @@ import anyio
 
 from calliope.errors import JournalClosedError
 from calliope.stores.commit_lane import CommitLane
-from calliope.stores.log_batch import LogWrite
 from calliope.stores.log_state import LogState
 from calliope.stores.log_tail import LogTail
 from calliope.stores.nats_arrivals import Arrivals
@@ -28,7 +27,7 @@ from calliope.stores.nats_notes import NatsNotes
 from calliope.stores.nats_publishing import Publisher
 from calliope.stores.nats_reader import NatsReader
 from calliope.stores.nats_redo import Redo
-from calliope.stores.nats_replica_writer import Hold, LogAdvance, NatsReplicaWriter, Request
+from calliope.stores.nats_replica_writer import Hold, Learn, LogAdvance, NatsReplicaWriter, Request
 from calliope.stores.nats_replicated import NatsReplicated
 from calliope.stores.nats_subjects import NatsSubjects
 from calliope.stores.replica_backed import ReplicaBacked
@@ -136,7 +135,7 @@ class NatsReplica(ReplicaBacked):
 
     async def _learn_log(self) -> None:
         """Learn how the log stands; before that, nothing is known of it."""
-        await self._write(LogWrite(lambda _: None))
+        await self._write(Learn())
 
     async def _close_log(self) -> None:
         """Finish what was accepted."""

@@ -31,6 +31,7 @@ from calliope.errors import (
     LogEntryError,
     ReplicaIdInUseError,
     StorageError,
+    StorageFullError,
     StreamKindError,
 )
 from calliope.stores.commit_lane import Pending
@@ -55,6 +56,9 @@ from calliope.stores.versioned import LogEntry
 FOREIGN_LOG_BYTES_MAX = 1024 * 1024
 """How many bytes of other processes' log entries are read into the tail at once; beyond that readers read pages."""
 
+LOOK_SECONDS = 1.0
+"""How long a look at the log may take that nobody waits for."""
+
 OVERTAKEN_SECONDS = 0.002
 """How long a writer waits at most before he tries again, when another one was faster."""
 
@@ -69,7 +73,12 @@ class Hold:
     holder: str
 
 
-Request = LogRequest | Hold
+@dataclass(frozen=True, slots=True)
+class Learn:
+    """A request to learn how the log stands, before something is read."""
+
+
+Request = LogRequest | Hold | Learn
 Requests = Sequence[Pending[Request, object]]
 
 
@@ -150,8 +159,9 @@ class NatsReplicaWriter:
     def look(self) -> LogAdvance | None:
         """Return what others have added to the log; None: nothing, or it cannot be told now."""
         before, advance = self.head, LogAdvance(self.head)
-        with suppress(CalliopeError, NoAnswerError):  # who reads or writes meets it himself
-            self._catch_up(advance)
+        with suppress(CalliopeError, NoAnswerError, TimeoutError):  # who reads or writes meets it himself
+            if self._thread.run(self._last_seen()) != before.last:
+                self._catch_up(advance, for_reading=True)
         return None if self.head is before else advance
 
     # The log as it is stored; see `LogTables`.
@@ -177,7 +187,7 @@ class NatsReplicaWriter:
     def _attempt(self, batch: Requests, advance: LogAdvance, pauses: Pauses) -> bool:
         """Commit a batch behind the last commit; tell whether that one was the last one still."""
         self._in_doubt = False
-        self._catch_up(advance)
+        self._catch_up(advance, for_reading=all(isinstance(pending.request, Learn) for pending in batch))
         self._streams.prepare([pending.request for pending in batch])
         staged = Staged(LogBatch(self.head.commit.state, self), self.head.commit.holder)
         for pending in batch:
@@ -196,9 +206,10 @@ class NatsReplicaWriter:
         try:
             self._finish(batch, stored, advance)
         except (CalliopeError, NoAnswerError) as error:
+            reason = "there is no room left" if isinstance(error, StorageFullError) else error
             raise StorageError(
                 f"{self._address.shown}: what was being written is in the replica's log, but not in its streams yet"
-                f" ({error}); whoever writes next brings it there, and the same event id may be sent again"
+                f" ({reason}); whoever writes next brings it there, and the same event id may be sent again"
             ) from error
         return True
 
@@ -235,8 +246,16 @@ class NatsReplicaWriter:
         if positions:
             self._thread.run(self._published(max(positions.values())))
 
-    def _catch_up(self, advance: LogAdvance) -> None:
-        """Learn how the log stands; carry the last commit out if another process made it."""
+    async def _last_seen(self) -> int:
+        """Return where the log ends, if a server says so at once: callers wait behind this."""
+        async with asyncio.timeout(LOOK_SECONDS):
+            return (await self._commits.head()).last
+
+    def _catch_up(self, advance: LogAdvance, *, for_reading: bool) -> None:
+        """Learn how the log stands; carry the last commit out if another process made it.
+
+        If there is no room to do so, who reads is shown what was before it.
+        """
         head, known = self._thread.run(self._commits.head()), self.head
         if head.last == known.last:
             self.is_open = True
@@ -247,7 +266,12 @@ class NatsReplicaWriter:
                 f" {head.commit.number}"
             )
         self._forget()
-        self._thread.run(self._redo.carry_out(head.commit, {}))
+        try:
+            self._thread.run(self._redo.carry_out(head.commit, {}))
+        except StorageFullError:
+            if not for_reading:
+                raise
+            head = self._thread.run(self._commits.before(head))
         position, end = known.commit.fields.position, head.commit.fields.position
         entries: list[tuple[int, LogEntry]] = []
         if self.is_open and end > position:
@@ -271,6 +295,8 @@ class NatsReplicaWriter:
                 pending.reply = staged_append(request, self._streams, staged)
             elif isinstance(request, Hold):
                 staged.holder = self._holder = request.holder
+            elif isinstance(request, Learn):
+                pending.reply = None
             elif self._holder and staged.holder != self._holder:
                 raise taken_over(self._address)
             elif isinstance(request, Receive):

@@ -10,7 +10,7 @@ from random import Random
 import anyio
 import pytest
 
-from calliope import Journal, JournalBusyError, ReplicaIdInUseError, StorageError
+from calliope import Journal, JournalBusyError, ReplicaIdInUseError, StorageError, StorageFullError
 from calliope.stores import nats_commit, nats_lease, nats_notes, nats_replica
 from calliope.stores.nats import NatsStore
 from calliope.stores.nats_commit import Commit
@@ -361,6 +361,37 @@ async def test_what_is_forgotten_is_removed_from_the_server(url: str) -> None:
     assert [entry.number for entry in await whole_log(store)] == [21, 23]
     await other.aclose()
     await store.aclose()
+
+
+async def test_where_there_is_no_room_left_what_is_there_is_read_and_nothing_is_half_written() -> None:
+    with own_server(jetstream="max_file_store: 1MB") as server:
+        url = url_of_journal(server.url, new_journal())
+        store = await NatsStore.open(url)
+        written: list[str] = []
+        has_written = False
+        refused: list[Exception] = []
+        while len(refused) < 5:
+            event_id = f"id {len(written)}"
+            request = append_of("s", bytes([0xC5, 0x4E, 0x20]) + bytes(20_000), kind="replicated", event_id=event_id)
+            try:
+                await store.append_replicated(request, writing_of(has_written=has_written))
+            except (StorageError, StorageFullError) as error:
+                refused.append(error)
+            else:
+                written.append(event_id)
+                has_written = True
+        assert len(written) > 5
+        assert isinstance(refused[-1], StorageFullError)
+        await store.aclose()
+        store = await NatsStore.open(url)
+        entries = await whole_log(store)
+        assert [change.event_id for entry in entries for change in entry.changes][: len(written)] == written
+        records = await everything(store)
+        assert [record.attributes.event_id for record in records][: len(written)] == written
+        assert len(entries) <= len(records) <= len(written) + 1
+        with pytest.raises(StorageFullError, match="nothing was written"):
+            await store.append_replicated(append_of("s", bytes(20_000), kind="replicated"), writing_of())
+        await store.aclose()
 
 
 @pytest.mark.soak

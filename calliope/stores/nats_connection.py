@@ -171,9 +171,8 @@ class NatsConnection:
             self._expected[token] = done
             try:
                 await client.publish(subject, payload, reply=f"{self._inbox}.{token}", headers=headers)
-            except Exception:
-                self._expected.pop(token, None)
-                done(None)  # it is tried again, and told then
+            except Exception:  # it is tried again, and told then
+                self._expire([token])
 
     def _expire(self, tokens: Sequence[str]) -> None:
         for token in tokens:

@@ -96,13 +96,18 @@ class CommitBatch:
     def succeed(self, token: VersionToken) -> None:
         """Let the callers go on: it is durable, and shown."""
         self.token = token
-        self.done.set()
+        self._end()
 
     def fail(self, error: Exception) -> None:
         """Let the callers know: it is not durable, and what it promised is taken back."""
         self.error = error
         for function in self._on_failure:
             function()
+        self._end()
+
+    def _end(self) -> None:
+        """Let go of what was committed: who holds a value may hold its last batch for long."""
+        self._drafts, self._last, self._on_failure = [], {}, []
         self.done.set()
 
     async def outcome(self) -> VersionToken:

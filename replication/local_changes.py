@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from crdts import Crdt, Operation
+from replication.commit_batch import CommitBatch
 
 C = TypeVar("C", bound=Crdt)
 
@@ -18,19 +19,28 @@ class LocalChanges:
         log_id: the log id under which the value prepares operations.
         operations: what was done, in order.
         lost: why what was done cannot be submitted any more; "" if it can.
+        batch: the commit in which operations were submitted last, until that is done; see `under_way`.
     """
 
-    __slots__ = ("key", "log_id", "lost", "operations")
+    __slots__ = ("batch", "key", "log_id", "lost", "operations")
 
     def __init__(self, key: str, log_id: str) -> None:
         self.key = key
         self.log_id = log_id
         self.operations: list[Operation] = []
         self.lost = ""
+        self.batch: CommitBatch | None = None
 
     def __call__(self, operation: Operation) -> None:
         """Remember an operation."""
         self.operations.append(operation)
+
+    @property
+    def under_way(self) -> CommitBatch | None:
+        """The commit in which operations were submitted last; None: there is none, or it is done."""
+        if self.batch is not None and self.batch.done.is_set():
+            self.batch = None
+        return self.batch
 
     def take(self) -> list[Operation]:
         """Return the operations and forget them."""

@@ -57,9 +57,9 @@ class Updating:
         state = await self._keys.state(key)
         self._check_current(changes)
         state.check_type(value.type_name)
-        batch = self._submit(state, value, changes)
+        self._submit(state, value, changes)
         try:
-            return await self._outcome(state, batch)
+            return await self._outcome(state, changes.under_way)  # which another task may have submitted with its own
         except StaleValueError as error:
             raise StaleValueError(key, error.reason) from None
 
@@ -104,7 +104,7 @@ class Updating:
         if changes.log_id != self._keys.log_id:
             raise StaleValueError(changes.key, "the replica writes in another log now")
 
-    def _submit(self, state: KeyState, value: Crdt, changes: LocalChanges) -> CommitBatch | None:
+    def _submit(self, state: KeyState, value: Crdt, changes: LocalChanges) -> None:
         typed = state.typed(value.type_name)
         batch = self._committing.gathering
         operations = changes.take()
@@ -112,11 +112,11 @@ class Updating:
             adopted = typed.adopt(operations, NOTHING_SEEN)
             if adopted:
                 self._add(batch, state, typed, adopted, lambda: changes.give_back(value, operations, typed.shown))
+                changes.batch = batch
         except BaseException:
             changes.operations = operations
             raise
-        value.reload(typed.promised if adopted else typed.shown)
-        return batch if adopted else None
+        value.reload(typed.promised if changes.under_way else typed.shown)
 
     def _prepare(self, state: KeyState, type_name: str, function: Callable[[Any], object]) -> CommitBatch | None:
         typed = state.typed(type_name)

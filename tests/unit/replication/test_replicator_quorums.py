@@ -141,6 +141,36 @@ async def test_an_update_that_found_nothing_to_do_for_what_is_under_way_waits_fo
         assert sorted(outcome.number for outcome in outcomes) == [1, 1, 2, 2]
 
 
+async def test_who_shares_a_value_is_told_when_what_he_did_is_durable_whoever_has_submitted_it():
+    async with running() as a:
+        outcomes = []
+        value = await a.replicator.get("visits", GCounter)
+
+        async def update():
+            try:
+                outcomes.append(await a.replicator.update("visits", value))
+            except StorageFullError as error:
+                outcomes.append(error)
+
+        full = StorageFullError("the disk is full; nothing was written")
+        for failure in (full, None):
+            a.store.gate, a.store.error = anyio.Event(), failure
+            value.increment()  # by two tasks, say, each of which updates then
+            value.increment()
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(update)
+                tasks.start_soon(update)
+                await anyio.wait_all_tasks_blocked()
+                early = list(outcomes)
+                a.store.gate.set()
+            assert early == []
+            if failure:
+                assert outcomes == [full] * 2
+                outcomes.clear()
+        assert outcomes == [VersionToken("a~01", 1)] * 2
+        assert (await a.replicator.get("visits", GCounter)).value == value.value == 4
+
+
 # Reading at a quorum ----------------------------------------------------------------------------------------------
 
 

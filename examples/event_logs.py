@@ -51,11 +51,13 @@ def chosen_log(arguments: argparse.Namespace, *, orders: int) -> Iterator[Log]:
     Raises:
         ValueError: it cannot be opened, is in no known form, or its columns cannot be guessed.
     """
+    named = arguments.stream_column, arguments.type_column, arguments.time_column
     if arguments.input is None:
+        if any(named):
+            raise ValueError(f"columns are named ({', '.join(filter(None, named))}), but no --input that has them")
         yield generated_log(orders)
         return
     form = form_of(arguments.input)
-    named = arguments.stream_column, arguments.type_column, arguments.time_column
     with _opened(arguments.input) as file:
         columns = columns_of(form, *named) if any(named) else guessed_columns(form, column_names(form, file))
         yield Log(arguments.input, file, reader_of(form), columns)

@@ -104,7 +104,7 @@ def main(arguments: Sequence[str] | None = None, acts: Sequence[Act] = ACTS) -> 
             log = stack.enter_context(chosen_log(options, orders=ORDERS))
             check_log(log)
         except (ValueError, EventLogError) as error:
-            parser.error(f"{options.input}: {error}")
+            parser.error(str(error) if options.input is None else f"{options.input}: {error}")
         return _performed(log, acts, Display(), store)
 
 

@@ -56,6 +56,13 @@ def test_a_log_that_is_not_there_is_a_mistake_of_the_caller(tmp_path: Path, caps
     assert "No such file" in capsys.readouterr().err
 
 
+def test_columns_of_no_log_are_a_mistake_of_the_caller(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as refused:
+        main(["--stream-column", "order"])
+    assert refused.value.code == 2
+    assert "columns are named (order), but no --input" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("name", "head", "columns"),
     [

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -67,6 +68,13 @@ async def asked(url: str, subject: str, payload: object) -> dict[str, object]:
 
 def name_in(url: str) -> str:
     return url.rsplit("/", 1)[1].partition("?")[0]
+
+
+def give_up_after(journal: Journal, seconds: float) -> None:
+    """Have an open journal wait no longer than that for a server, as if its URL had said so."""
+    store = journal.store
+    assert isinstance(store, NatsStore)
+    store._connection.address = store._writer.address = replace(store.address, timeout_seconds=seconds)
 
 
 def check_once_and_in_order(log: list[StoredRecord], replies: list[list[StoredRecord]]) -> None:
@@ -159,11 +167,11 @@ async def test_a_server_killed_and_restarted_costs_a_wait_and_nothing_else() -> 
 
 async def test_a_server_that_stays_away_is_an_error_within_the_stated_time_and_no_loss() -> None:
     with own_server() as server:
-        url = url_of_journal(server.url, "orders", timeout=0.5)
-        async with Journal.open(url) as journal:
+        async with asyncio.timeout(PATIENCE_SECONDS), Journal.open(url_of_journal(server.url, "orders")) as journal:
             stream = journal.event_stream("a", UntypedEvent)
             await stream.persist(UntypedEvent("Happened", 1))
             server.kill()
+            give_up_after(journal, 0.3)
             with pytest.raises(StorageError, match=r"the same event id may be sent again|nothing was written"):
                 await stream.persist(UntypedEvent("Happened", 2), event_id="2")
             with pytest.raises(StorageError, match=r"cannot be connected to.* nothing was written"):
@@ -171,7 +179,7 @@ async def test_a_server_that_stays_away_is_an_error_within_the_stated_time_and_n
             with pytest.raises(StorageError, match="cannot be connected to"):
                 await stream.query().run_collect()
             with pytest.raises(StorageError, match="cannot be connected to"):
-                await NatsStore.open(url)
+                await NatsStore.open(url_of_journal(server.url, "orders", timeout=0.3))
             await asyncio.to_thread(server.start)
             async with Journal.open(url_of_journal(server.url, "orders")) as patient:
                 await patient.event_stream("a", UntypedEvent).persist(UntypedEvent("Happened", 2), event_id="2")
@@ -223,7 +231,7 @@ async def test_a_connection_may_be_encrypted(tmp_path: Path, monkeypatch: pytest
     other.cert_pem.write_to_path(str(tmp_path / "other"))
     tls = f'tls {{cert_file: "{tmp_path / "server"}", key_file: "{tmp_path / "server"}"}}'
     with own_server(more=tls) as server:
-        url = url_of_journal(server.url, "orders", tls="yes", timeout=5)
+        url = url_of_journal(server.url, "orders", tls="yes")
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority"))
         async with Journal.open(url) as journal:
             stream = journal.event_stream("a", UntypedEvent)
@@ -239,7 +247,7 @@ async def test_a_server_that_cannot_hold_a_journal_is_refused() -> None:
         own_server(jetstream=None) as server,
         pytest.raises(JournalFormatError, match="has no JetStream, it cannot hold a journal"),
     ):
-        await NatsStore.open(url_of_journal(server.url, "orders", timeout=1))
+        await NatsStore.open(url_of_journal(server.url, "orders"))
     with (
         own_server(more="max_payload: 64KB") as server,
         pytest.raises(JournalFormatError, match=r"takes messages of 65536 bytes .*; Calliope needs 1048576"),

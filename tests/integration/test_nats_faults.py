@@ -16,8 +16,8 @@ import pytest
 from nats.aio.client import Client
 
 from calliope import Journal, JournalError, RecordedEvent, Sink, StorageError, StorageFullError, UntypedEvent
-from calliope.stores.protocol import EventStore
-from calliope.stores.record import Selection, StoredRecord
+from calliope.stores.protocol import EventStore, StoredSnapshot
+from calliope.stores.record import Selection, StoredRecord, StoredType
 from calliope.testing.everything import everything
 from calliope.testing.requests import append_of
 from tests.integration.journal_workload import Acknowledgement, Step, check
@@ -204,6 +204,40 @@ async def test_who_is_cancelled_while_the_server_hangs_may_send_the_same_again(r
                 running.resume()
             await stream.persist(UntypedEvent("Happened", n), event_id=str(n))
         assert [event.data for event in await stream.query().run_collect()] == [1, 2, 3]
+
+
+@pytest.mark.soak
+async def test_each_of_many_different_calls_ends_though_others_are_cancelled() -> None:
+    random = Random(3)
+
+    async def call(store: EventStore, n: int) -> object:
+        stream_id, kind = f"s-{random.randrange(60)}", random.randrange(6)
+        if kind == 0:
+            return await store.read_stream(stream_id, after=0, limit=100)
+        if kind == 1:
+            return await store.read_all(Selection(), after=0, limit=300)
+        if kind == 2:
+            return await store.streams(prefix="", after="", limit=20)
+        if kind == 3:
+            payload = bytes(random.choice([1, 600_000]))
+            snapshot = StoredSnapshot(f"s-{n % 4}", n % 2, StoredType("Sum", 1), 1, payload)
+            return await store.save_snapshot(snapshot)
+        event_id = random.choice([None, None, f"id-{n % 17}"])
+        return await store.append(
+            append_of(stream_id, *[b"\xa1x"] * random.choice([1, 2, 3, 4_100]), event_id=event_id)
+        )
+
+    with own_server() as unlimited:
+        url = url_of_journal(unlimited.url, new_journal())
+        for _ in range(10):
+            async with Journal.open(url) as journal:
+                calls = [asyncio.create_task(call(journal.store, n)) for n in range(150)]
+                await anyio.sleep(random.uniform(0, 0.02))
+                for each in random.sample(calls, 50):
+                    each.cancel()
+                done, pending = await asyncio.wait(calls, timeout=PATIENCE_SECONDS)
+                assert not pending
+                assert [each.exception() for each in done if not each.cancelled() and each.exception()] == []
 
 
 async def test_a_journal_that_was_deleted_on_the_server_is_not_begun_anew(running: OwnServer, url: str) -> None:

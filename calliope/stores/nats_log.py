@@ -59,13 +59,16 @@ class NatsLog:
         connection: who is asked.
         stream: the stream's name.
         replicas: how many servers keep it.
+
+    Attributes:
+        is_replicated: whether several servers keep it.
     """
 
     def __init__(self, connection: NatsConnection, stream: str, replicas: int) -> None:
         self._connection = connection
         self._get = f"$JS.API.STREAM.MSG.GET.{stream}"
         self._direct_get = f"$JS.API.DIRECT.GET.{stream}"
-        self._replicated = replicas > 1
+        self.is_replicated = replicas > 1
 
     async def last(self, subject: str) -> Raw | None:
         """Return the last message that a filter lets pass, of all that were acknowledged."""
@@ -91,7 +94,7 @@ class NatsLog:
         Raises:
             StorageError: no server that knows what is acknowledged answers in time.
         """
-        if not self._replicated:
+        if not self.is_replicated:
             return await self._read(subject, sequence, limit)
         last = await self.last(subject)
         if last is None or last.sequence < sequence:
@@ -111,7 +114,7 @@ class NatsLog:
             await pauses.pause()
 
     async def _one(self, question: dict[str, Any]) -> Raw | None:
-        if not self._replicated:
+        if not self.is_replicated:
             answer = await self._connection.ask((self._direct_get, json.dumps(question).encode(), None))
             return None if _status(answer) else Raw(_sequence(answer), answer.data)
         pauses = Pauses(self._connection.address.timeout_seconds)

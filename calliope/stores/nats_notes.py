@@ -4,11 +4,15 @@ Each is a note on a subject of its own, of which the last message counts: the CR
 array that begins with the number of the commit that says so. A note is replaced only by that of a later commit, and
 only if it is still the one that was looked at. So a commit may be carried out by several processes, and more than once.
 
+A server of a cluster that has just lost its lead may still answer, with what was. What a commit is decided on must not
+be out of date, so a note on writers is confirmed in a cluster: it is stored again, behind itself.
+
 A state that is too large for a message has its body in parts, which are stored before.
 """
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
+from random import uniform
 from typing import Any, TypeVar
 from zlib import crc32
 
@@ -32,10 +36,16 @@ PART_BYTES = 900 * 1024
 TOGETHER_MAX = 64
 """How many notes are looked up or written at once."""
 
+OVERTAKEN_SECONDS = 0.002
+"""How long it waits at most before it tries again to confirm a note, when somebody else was faster."""
+
 NOTES_REMEMBERED_MAX = 65_536
 """Of how many notes it is remembered where the last one is."""
 
 T = TypeVar("T")
+
+Versions = dict[str, tuple[int, bytes, dict[str, int]]]
+"""Counter, token and observed counters of writers."""
 
 
 class _Numbered(msgspec.Struct, frozen=True, array_like=True):
@@ -43,9 +53,10 @@ class _Numbered(msgspec.Struct, frozen=True, array_like=True):
 
 
 class VersionsNote(_Numbered, frozen=True, array_like=True):
-    """How far the writers of a replicated stream have come: the counter, token and observed counters of each."""
+    """How far a replicated stream has come, to which sequence number, and each of its writers."""
 
-    writers: dict[str, tuple[int, bytes, dict[str, int]]]
+    last: int
+    writers: Versions
 
     @property
     def versions(self) -> StreamVersions:
@@ -115,6 +126,27 @@ class NatsNotes:
         note = await self._read(self._subjects.versions.of(stream_id), _decode_versions)
         return StreamVersions() if note is None else note.versions
 
+    async def confirmed_versions(self, stream_id: str) -> VersionsNote:
+        """Return how far a replicated stream has come, for sure; without events it has come to 0.
+
+        Raises:
+            NoAnswerError: it is not confirmed in time.
+        """
+        subject = self._subjects.versions.of(stream_id)
+        pauses = Pauses(self._connection.address.timeout_seconds)
+        while True:
+            raw = await self._notes.last(subject)
+            note = VersionsNote(0, 0, {}) if raw is None else _decoded(subject, raw.data, _decode_versions)
+            if not self._notes.is_replicated:
+                return note
+            sequence = await self._publisher.publish([(subject, _noted(note))], raw.sequence if raw else 0, pauses)
+            if sequence is not None:
+                self._places[subject] = sequence
+                return note
+            if pauses.over:
+                raise NoAnswerError("others write all the time", was_sent=False)
+            await asyncio.sleep(uniform(0.0, OVERTAKEN_SECONDS))
+
     async def named(self, stream_id: str, event_id: str) -> tuple[int, int] | None:
         """Return the number of the first event that an id names in a replicated stream, and how many it names.
 
@@ -153,10 +185,30 @@ class NatsNotes:
         note = await self._read(self._subjects.facts.of(name), _decode_fact)
         return None if note is None else note.fact
 
-    async def put_versions(self, commit: int, stream_id: str, versions: StreamVersions) -> None:
-        """Note how far the writers of a stream have come."""
-        writers = {name: (each.counter, each.token, each.observed) for name, each in versions.writers.items()}
-        await self._put(self._subjects.versions.of(stream_id), VersionsNote(commit, writers))
+    async def put_versions(
+        self, commit: int, stream_id: str, last: int, changes: Versions, known: StreamVersions | None
+    ) -> None:
+        """Note how far a replicated stream has come.
+
+        Args:
+            commit: the number of the commit.
+            stream_id: the stream.
+            last: its last sequence number.
+            changes: how far some writers have come.
+            known: how far all of them have come; None: that is noted, but for the changes.
+        """
+        subject = self._subjects.versions.of(stream_id)
+        if known is None:
+            self._places.pop(subject, None)
+
+        def noted(before: bytes | None) -> VersionsNote:
+            if known is not None:
+                writers = {name: (each.counter, each.token, each.observed) for name, each in known.writers.items()}
+            else:
+                writers = {} if before is None else _decoded(subject, before, _decode_versions).writers
+            return VersionsNote(commit, last, {**writers, **changes})
+
+        await self._put(subject, commit, noted)
 
     async def put_event_id(self, commit: int, stream_id: str, event_id: str, first: int, count: int) -> None:
         """Note what an event id names, if it names nothing yet."""
@@ -172,7 +224,8 @@ class NatsNotes:
         """Replace a state."""
         subject, checksum = self._subjects.states.of(state.key), state_checksum(state)
         if len(state.body) <= PART_BYTES:
-            await self._put(subject, StateNote(commit, state.type_name, checksum, 0, state.body))
+            whole = StateNote(commit, state.type_name, checksum, 0, state.body)
+            await self._put(subject, commit, lambda _: whole)
             return
         before = await self._read(subject, _decode_state)
         if before is not None and before.commit >= commit:
@@ -182,25 +235,27 @@ class NatsNotes:
             await self._publisher.publish(
                 [(self._subjects.of_state_part(state.key, commit, part), state.body[start : start + PART_BYTES])], None
             )
-        await self._put(subject, StateNote(commit, state.type_name, checksum, len(starts), b""))
+        in_parts = StateNote(commit, state.type_name, checksum, len(starts), b"")
+        await self._put(subject, commit, lambda _: in_parts)
         if before is not None and before.parts:
             await self._purge(self._subjects.of_state_part(state.key, before.commit, None))
 
     async def put_fact(self, commit: int, name: str, fact: bytes | None) -> None:
         """Keep or forget a fact."""
-        await self._put(self._subjects.facts.of(name), FactNote(commit, fact))
+        await self._put(self._subjects.facts.of(name), commit, lambda _: FactNote(commit, fact))
 
-    async def _put(self, subject: str, note: _Numbered) -> None:
-        """Replace a note that is of an earlier commit."""
+    async def _put(self, subject: str, commit: int, noted: Callable[[bytes | None], _Numbered]) -> None:
+        """Replace a note that is of an earlier commit by what is made of it; it may be unknown if it is our own."""
         pauses = Pauses(self._connection.address.timeout_seconds)
         place, was_refused = self._places.pop(subject, None), False
+        before: bytes | None = None
         while True:
             if place is None:
                 raw = await self._notes.last(subject)
-                if raw is not None and _decode_number(_checked(subject, raw.data)).commit >= note.commit:
+                if raw is not None and _decoded(subject, raw.data, _decode_number).commit >= commit:
                     return
-                place = 0 if raw is None else raw.sequence
-            sequence = await self._publisher.publish([(subject, _noted(note))], place, pauses)
+                place, before = (0, None) if raw is None else (raw.sequence, raw.data)
+            sequence = await self._publisher.publish([(subject, _noted(noted(before)))], place, pauses)
             if sequence is not None:
                 break
             place = None
@@ -213,12 +268,7 @@ class NatsNotes:
 
     async def _read(self, subject: str, decode: Callable[[bytes], T]) -> T | None:
         raw = await self._notes.last(subject)
-        if raw is None:
-            return None
-        try:
-            return decode(_checked(subject, raw.data))
-        except msgspec.DecodeError as error:
-            raise CorruptJournalError(f"the note {subject!r} cannot be read: {error}") from None
+        return None if raw is None else _decoded(subject, raw.data, decode)
 
     async def _joined(self, key: str, note: StateNote) -> bytes | None:
         parts: list[bytes] = []
@@ -267,8 +317,11 @@ def _noted(note: _Numbered) -> bytes:
     return crc32(body).to_bytes(CHECKSUM_BYTES, "little") + body
 
 
-def _checked(subject: str, data: bytes) -> bytes:
+def _decoded(subject: str, data: bytes, decode: Callable[[bytes], T]) -> T:
     body = data[CHECKSUM_BYTES:]
     if crc32(body) != int.from_bytes(data[:CHECKSUM_BYTES], "little"):
         raise CorruptJournalError(f"the note {subject!r} does not match its checksum")
-    return body
+    try:
+        return decode(body)
+    except msgspec.DecodeError as error:
+        raise CorruptJournalError(f"the note {subject!r} cannot be read: {error}") from None

@@ -28,7 +28,7 @@ from calliope.stores.nats_publishing import Publisher
 from calliope.stores.nats_subjects import NatsSubjects
 from calliope.stores.protocol import AppendRequest
 from calliope.stores.record import StoredRecord
-from calliope.stores.stream_versions import StreamVersions, WriterVersion, decode_observed, new_events
+from calliope.stores.stream_versions import StreamVersions, decode_observed, new_events
 from calliope.stores.versioned import Versioned
 
 BATCH_MESSAGES_MAX = 256
@@ -130,6 +130,14 @@ class Redo:
         pauses, was_refused = Pauses(self._publisher.connection.address.timeout_seconds), False
         while True:
             left = await self._lacking(additions)
+            if left is None:  # a server that is behind has answered, or else something is lost
+                if pauses.over:
+                    raise CorruptJournalError(
+                        f"the replica's log says that number {additions[0].first} is next in stream"
+                        f" {additions[0].stream_id!r}, or in others, and what lies before it is not there"
+                    )
+                await pauses.pause()
+                continue
             if not left:
                 return []
             seen: set[str] = set()
@@ -150,12 +158,8 @@ class Redo:
                 await pauses.pause()  # another one is on its way
             was_refused = True
 
-    async def _lacking(self, additions: Sequence[_Addition]) -> list[_Addition]:
-        """Return the messages that are not stored.
-
-        Raises:
-            CorruptJournalError: what lies before them is not there.
-        """
+    async def _lacking(self, additions: Sequence[_Addition]) -> list[_Addition] | None:
+        """Return the messages that are not stored; None: what lies before them is not there."""
         unknown = {addition.stream_id for addition in additions} - self._ends.keys()
         for stream_id, end in await together([self._looked_up(stream_id) for stream_id in sorted(unknown)]):
             self._ends[stream_id] = end
@@ -166,10 +170,8 @@ class Redo:
             if addition.last <= number:
                 continue
             if addition.first != number + 1:
-                raise CorruptJournalError(
-                    f"the replica's log says that number {addition.first} is next in stream {addition.stream_id!r},"
-                    f" which ends with {number}"
-                )
+                del self._ends[addition.stream_id]
+                return None
             numbers[addition.stream_id] = addition.last
             left.append(addition)
         return left
@@ -189,22 +191,22 @@ class Redo:
 
     async def _note(self, commit: Commit, changes: Sequence[Versioned], versions: dict[str, StreamVersions]) -> None:
         notes, number = self._notes, commit.number
-        works = [self._note_versions(commit, stream_id, versions) for stream_id in sorted(commit.first_numbers)]
+        works = [
+            self._note_versions(commit, stream_id, last, versions.get(stream_id))
+            for stream_id, last in _last_numbers(changes, dict(commit.first_numbers)).items()
+        ]
         works += [notes.put_event_id(number, *named) for named in _named(changes, dict(commit.first_numbers))]
         works += [notes.put_state(number, state) for state in commit.states]
         works += [notes.put_fact(number, name, fact) for name, fact in commit.facts.items()]
         await together(works)
 
-    async def _note_versions(self, commit: Commit, stream_id: str, known: dict[str, StreamVersions]) -> None:
-        changed = [version for version in commit.versions if version[0] == stream_id]
-        if not changed:
-            return
-        versions = known.get(stream_id)
-        if versions is None:
-            versions = await self._notes.versions(stream_id)
-            for _, writer, counter, token, observed in changed:
-                versions.writers[writer] = WriterVersion(counter, token, decode_observed(observed))
-        await self._notes.put_versions(commit.number, stream_id, versions)
+    async def _note_versions(self, commit: Commit, stream_id: str, last: int, known: StreamVersions | None) -> None:
+        changes = {
+            writer: (counter, token, decode_observed(observed))
+            for changed, writer, counter, token, observed in commit.versions
+            if changed == stream_id
+        }
+        await self._notes.put_versions(commit.number, stream_id, last, changes, known)
 
 
 def _additions(changes: Sequence[Versioned], numbers: dict[str, int], *, in_order: bool) -> Iterator[_Addition]:
@@ -248,6 +250,13 @@ def _batches(additions: Sequence[_Addition]) -> Iterator[list[_Addition]]:
         size += len(addition.message)
     if batch:
         yield batch
+
+
+def _last_numbers(changes: Sequence[Versioned], numbers: dict[str, int]) -> dict[str, int]:
+    """Return the sequence number of the last event of each stream, given that of the first new one."""
+    for change in changes:
+        numbers[change.stream_id] += len(change.items)
+    return {stream_id: number - 1 for stream_id, number in numbers.items()}
 
 
 def _named(changes: Sequence[Versioned], numbers: dict[str, int]) -> Iterator[tuple[str, str, int, int]]:

@@ -62,7 +62,7 @@ LOOK_SECONDS = 1.0
 OVERTAKEN_SECONDS = 0.002
 """How long a writer waits at most before he tries again, when another one was faster."""
 
-ENTRIES_REMEMBERED_MAX = 1_024
+ENTRIES_REMEMBERED_MAX = 256
 """How many entries are remembered, so that those that are sent again are compared without asking."""
 
 
@@ -256,15 +256,10 @@ class NatsReplicaWriter:
 
         If there is no room to do so, who reads is shown what was before it.
         """
-        head, known = self._thread.run(self._commits.head()), self.head
+        head, known = self._thread.run(self._head_now()), self.head
         if head.last == known.last:
             self.is_open = True
             return
-        if head.commit.number < known.commit.number:
-            raise CorruptJournalError(
-                f"commit {known.commit.number} of the replica's log was acknowledged, but it ends with"
-                f" {head.commit.number}"
-            )
         self._forget()
         try:
             self._thread.run(self._redo.carry_out(head.commit, {}))
@@ -280,6 +275,22 @@ class NatsReplicaWriter:
             advance.entries, advance.jumped_to, entries = [], end, []
         self._go_on(head, entries, advance)
         self.is_open = True
+
+    async def _head_now(self) -> StoredCommit:
+        """Return the last commit; a server that is behind is asked again.
+
+        Raises:
+            CorruptJournalError: commits that were acknowledged are gone.
+        """
+        pauses = Pauses(self._address.timeout_seconds)
+        while (head := await self._commits.head()).commit.number < self.head.commit.number:
+            if pauses.over:
+                raise CorruptJournalError(
+                    f"commit {self.head.commit.number} of the replica's log was acknowledged, but it ends with"
+                    f" {head.commit.number}"
+                )
+            await pauses.pause()
+        return head
 
     def _go_on(self, head: StoredCommit, entries: list[tuple[int, LogEntry]], advance: LogAdvance) -> None:
         self.head = advance.head = head

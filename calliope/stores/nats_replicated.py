@@ -190,15 +190,13 @@ class NatsReplicated:
         self._named = dict(zip(names, noted, strict=True))
 
     async def _looked_up(self, stream_id: str) -> list[Stream]:
-        plain, replicated = [self._subjects.of_stream(stream_id, kind) for kind in ("plain", "replicated")]
         found: list[Stream] = []
-        raw = await self._events.last(plain)
+        note = await self._notes.confirmed_versions(stream_id)
+        if note.last:
+            found.append(Stream(self._new_number(), stream_id, "replicated", note.last, note.versions))
+        raw = await self._events.last(self._subjects.of_stream(stream_id, "plain"))
         if raw is not None:
             found.append(Stream(self._new_number(), stream_id, "plain", raw.checked().body.last, StreamVersions()))
-        raw = await self._events.last(replicated)
-        if raw is not None:
-            versions = await self._notes.versions(stream_id)
-            found.append(Stream(self._new_number(), stream_id, "replicated", raw.checked().body.last, versions))
         return found
 
     def _new_number(self) -> int:

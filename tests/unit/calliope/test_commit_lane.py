@@ -246,3 +246,21 @@ async def test_an_idle_lane_is_asked_what_to_do_again_and_again() -> None:
     assert await lane.submit(3) == 9
     await checkpoint()
     await lane.aclose()
+
+
+async def test_a_lane_that_is_prodded_has_idle_called_at_once_and_commits_nothing_for_it() -> None:
+    disk, idle = Disk(), threading.Semaphore(0)
+
+    def be_idle() -> float:
+        idle.release()
+        return 3_600.0
+
+    lane = CommitLane(disk.commit, disk.announced.extend, be_idle, disk.release)
+    with anyio.fail_after(PATIENCE_SECONDS):
+        await anyio.to_thread.run_sync(idle.acquire)  # once at the beginning
+        lane.prod()
+        await anyio.to_thread.run_sync(idle.acquire)
+        assert await lane.submit(3) == 9
+        await lane.aclose()
+    lane.prod()
+    assert disk.batches == [[3]]

@@ -61,3 +61,12 @@ def test_what_stands_for_no_id_is_refused(tokens: str):
 def test_an_event_id_belongs_to_its_stream():
     subjects = {SUBJECTS.of_event_id("a", "bc"), SUBJECTS.of_event_id("ab", "c"), SUBJECTS.of_event_id("a", "b")}
     assert len(subjects) == 3
+
+
+@given(IDS | AWKWARD_IDS, IDS | AWKWARD_IDS)
+def test_a_replicated_stream_has_a_subject_that_no_plain_one_has(one: str, other: str):
+    for kind in ("plain", "replicated"):
+        assert SUBJECTS.stream_in(SUBJECTS.of_stream(one, kind)) == (one, kind)
+    assert SUBJECTS.of_stream(one, "replicated") != SUBJECTS.of_stream(other, "plain")
+    passing = SUBJECTS.streams.beginning_with(one)
+    assert SUBJECTS.of_stream(one, "replicated").startswith(passing.removesuffix(">"))

@@ -1,11 +1,9 @@
 """Replicas whose journals are on NATS: a node and other processes over one journal, and never two nodes."""
 
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from random import Random
 
 import anyio
 import pytest
@@ -27,10 +25,7 @@ from calliope.testing.replica_contract import entries_of, events, operations, wh
 from calliope.testing.requests import append_of, writing_of
 from crdts import GCounter, ORSet, VersionVector
 from replication import Node
-from tests.integration.journal_clerks import clerks
-from tests.integration.node_processes import converged, replica_processes
-from tests.integration.test_nodes_killed import check_nothing_lost_nothing_twice
-from tests.nats import OwnServer, new_journal, own_cluster, own_server, url_of_journal
+from tests.nats import OwnServer, new_journal, own_server, url_of_journal
 
 pytestmark = pytest.mark.anyio
 
@@ -392,73 +387,3 @@ async def test_where_there_is_no_room_left_what_is_there_is_read_and_nothing_is_
         with pytest.raises(StorageFullError, match="nothing was written"):
             await store.append_replicated(append_of("s", bytes(20_000), kind="replicated"), writing_of())
         await store.aclose()
-
-
-@pytest.mark.soak
-def test_processes_that_write_while_the_server_and_the_node_are_killed_lose_and_double_nothing(tmp_path: Path) -> None:
-    random, acknowledged = Random(3), set[str]()
-    with own_server() as server:
-        url = url_of_journal(server.url, new_journal())
-        with replica_processes(tmp_path, "berlin", "lisbon", berlin=url) as replicas:
-            berlin, lisbon = replicas
-            for replica in replicas:
-                assert replica.told("write", 0.02) is None
-            with clerks(url, ("anna", "ben", "cleo")) as pipes:
-                acknowledged.update(pipe.recv() for pipe in pipes)
-                for kill in range(4):
-                    time.sleep(random.uniform(0.2, 0.8))
-                    if kill % 2:
-                        berlin.kill()
-                        berlin.start([lisbon])
-                        assert berlin.told("write", 0.02) is None
-                    else:
-                        server.kill()
-                        server.start()
-                for pipe in pipes:
-                    pipe.send("end")
-                for pipe in pipes:
-                    with suppress(EOFError):
-                        while pipe.poll(PATIENCE_SECONDS):
-                            acknowledged.add(pipe.recv())
-            held = converged(replicas)
-            assert [replica.end() for replica in replicas] == [0, 0]
-    check_clerks(held, acknowledged)
-    check_nothing_lost_nothing_twice(held, replicas)
-
-
-@pytest.mark.soak
-def test_in_a_cluster_whose_leaders_are_killed_nothing_is_lost_or_doubled(tmp_path: Path) -> None:
-    acknowledged = set[str]()
-    with own_cluster() as cluster:
-        name = new_journal()
-        url = url_of_journal(cluster.url, name, replicas=3, timeout=60)
-        with replica_processes(tmp_path, "berlin", "lisbon", berlin=url) as replicas:
-            for replica in replicas:
-                assert replica.told("write", 0.05) is None
-            with clerks(url, ("anna", "ben")) as pipes:
-                acknowledged.update(pipe.recv() for pipe in pipes)
-                for stream in (f"{name}_log", name):
-                    killed = cluster.kill_leader_of(stream)
-                    for _ in range(20):
-                        acknowledged.update(pipe.recv() for pipe in pipes)
-                    killed.start()
-                    cluster.wait_until_current(stream)
-                for pipe in pipes:
-                    pipe.send("end")
-                for pipe in pipes:
-                    with suppress(EOFError):
-                        while pipe.poll(PATIENCE_SECONDS):
-                            acknowledged.add(pipe.recv())
-            held = converged(replicas)
-            assert [replica.end() for replica in replicas] == [0, 0]
-    check_clerks(held, acknowledged)
-    check_nothing_lost_nothing_twice(held, replicas)
-
-
-def check_clerks(held: dict[str, list[str]], acknowledged: set[str]) -> None:
-    """Check that what clerks wrote is there once, and take it out of what is held."""
-    clerks_wrote = [name for name in held["events"] if not name.startswith(("berlin", "lisbon"))]
-    assert len(acknowledged) > 50
-    print(f"{len(acknowledged)} events of other processes, all there once")
-    assert sorted(clerks_wrote) == sorted(acknowledged)
-    held["events"] = [name for name in held["events"] if name not in acknowledged]

@@ -58,7 +58,7 @@ RECURSIVE["itself"] = RECURSIVE
         ({"tags": ["a", 5]}, TypeError, "tag must be a str, not 5"),
         ({"tags": b"red"}, TypeError, "tag must be a str, not "),
         ({"tags": [Label.RED]}, TypeError, "tag must be a str, not <Label.RED: 'red'>"),
-        ({"tags": 5}, TypeError, "'int' object is not iterable"),
+        ({"tags": 5}, TypeError, "tags must be a str or a collection of them, not 5"),
         ({"metadata": {"a": object()}}, ValueError, r"metadata \{'a': <object object at .* cannot be stored"),
         ({"metadata": {"a": "\ud800"}}, ValueError, "metadata .* cannot be stored"),
         ({"metadata": {"a": 2**64}}, ValueError, "metadata .* cannot be stored"),

@@ -7,7 +7,7 @@ import pytest
 from calliope.domain.process import CancelDeadline, Complete, Process, Rejected, Send, SetDeadline
 from calliope.domain.testing import Scenario
 from calliope.domain.testing.process_subject import DeadlinePassed, ProcessSubject
-from tests.unit.domain.test_process_manager import (
+from tests.unit.domain.payments import (
     Cancel,
     Confirmed,
     Notify,

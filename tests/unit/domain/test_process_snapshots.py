@@ -10,7 +10,7 @@ import pytest
 from calliope import Journal, UnreadableSnapshotWarning
 from calliope.domain import Process, UnsavedSnapshotWarning
 from calliope.testing import ManualClock
-from tests.unit.domain.test_process_manager import (
+from tests.unit.domain.payments import (
     MINUTE,
     Cancel,
     Confirmed,

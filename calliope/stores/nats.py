@@ -32,6 +32,7 @@ import anyio
 import anyio.to_thread
 
 from calliope.errors import CalliopeError, JournalClosedError
+from calliope.stores.forks import fork_count
 from calliope.stores.nats_address import NatsAddress
 from calliope.stores.nats_arrivals import Advance, Arrivals
 from calliope.stores.nats_claims import Claims
@@ -79,6 +80,7 @@ class NatsStore(NatsReplica):
         self.journal_id = opened.journal_id
         self.tail = Tail(opened.position)
         self._process = os.getpid()
+        self._forks = fork_count()
         self._closed = False
         self._thread = thread
         self._connection = connection
@@ -194,7 +196,7 @@ class NatsStore(NatsReplica):
 
         Cancellation stops the waiting, not the closing.
         """
-        if self._process != os.getpid():
+        if self._forks != fork_count():
             return  # all of it belongs to the other process
         first, self._closed = not self._closed, True
         self._connection.give_up()
@@ -231,7 +233,7 @@ class NatsStore(NatsReplica):
     def _check_usable(self) -> None:
         if self._closed:
             raise JournalClosedError(f"the journal {self.address.shown} is closed")
-        if self._process != os.getpid():
+        if self._forks != fork_count():
             raise JournalClosedError(
                 f"the journal {self.address.shown} was opened by process {self._process}; a fork cannot use it"
             )

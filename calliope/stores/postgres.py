@@ -17,6 +17,7 @@ import psycopg
 
 from calliope.errors import JournalClosedError
 from calliope.stores.commit_lane import CommitLane
+from calliope.stores.forks import fork_count
 from calliope.stores.log_tail import LogTail
 from calliope.stores.postgres_address import PostgresAddress
 from calliope.stores.postgres_advance import Advance, advanced
@@ -75,6 +76,7 @@ class PostgresStore(ReaderBacked[PostgresReader], ReplicaBacked):
         self._log = writer.log.state
         self._stored_log = writer.log
         self._process = os.getpid()
+        self._forks = fork_count()
         self._closed = False
         self._readers = PostgresReaders(address)
         self._reads = ReadLane(self._readers.read, address.readers)
@@ -120,7 +122,7 @@ class PostgresStore(ReaderBacked[PostgresReader], ReplicaBacked):
 
         Cancellation stops the waiting, not the closing.
         """
-        if self._process != os.getpid():
+        if self._forks != fork_count():
             return  # all of it belongs to the other process
         first, self._closed = not self._closed, True
         self._reads.close()
@@ -215,7 +217,7 @@ class PostgresStore(ReaderBacked[PostgresReader], ReplicaBacked):
     def _check_usable(self) -> None:
         if self._closed:
             raise JournalClosedError(f"the journal {self.address.shown} is closed")
-        if self._process != os.getpid():
+        if self._forks != fork_count():
             raise JournalClosedError(
                 f"the journal {self.address.shown} was opened by process {self._process}; a fork cannot use it"
             )

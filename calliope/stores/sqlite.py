@@ -19,6 +19,7 @@ import apsw
 
 from calliope.errors import JournalClosedError
 from calliope.stores.commit_lane import CommitLane
+from calliope.stores.forks import fork_count
 from calliope.stores.log_state import LogState
 from calliope.stores.log_tail import LogTail
 from calliope.stores.page_checksums import VFS_NAME
@@ -50,16 +51,6 @@ POLL_IDLE_SECONDS = 0.05
 
 T = TypeVar("T")
 
-_forks = 0  # how many forks led to this process; asking the operating system at every call would cost more
-
-
-def _count_fork() -> None:
-    global _forks
-    _forks += 1
-
-
-os.register_at_fork(after_in_child=_count_fork)
-
 
 class SqliteStore(ReaderBacked[SqliteReader], ReplicaBacked):
     """Keeps records in an SQLite file. Open it with `SqliteStore.open`.
@@ -82,7 +73,7 @@ class SqliteStore(ReaderBacked[SqliteReader], ReplicaBacked):
         self._writer = writer
         self._readers = readers
         self._process = os.getpid()
-        self._forks = _forks
+        self._forks = fork_count()
         self._closed = False
         self._reads = ReadLane(self._read_now, READERS_MAX)
         self._lane: CommitLane[Request, object, Advance] = CommitLane(
@@ -139,7 +130,7 @@ class SqliteStore(ReaderBacked[SqliteReader], ReplicaBacked):
         Cancellation stops the waiting, not the closing.
         """
         self._closed = True
-        if self._forks != _forks:
+        if self._forks != fork_count():
             return  # all of it belongs to the other process
         self._reads.close()
         try:
@@ -194,7 +185,7 @@ class SqliteStore(ReaderBacked[SqliteReader], ReplicaBacked):
     def _check_usable(self) -> None:
         if self._closed:
             raise JournalClosedError(f"the journal {self.path} is closed")
-        if self._forks != _forks:
+        if self._forks != fork_count():
             raise JournalClosedError(
                 f"the journal {self.path} was opened by process {self._process}; a fork cannot use it"
             )

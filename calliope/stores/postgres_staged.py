@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from calliope.stores.event_rows import NewRow
 from calliope.stores.log_batch import LogBatch
 from calliope.stores.postgres_advance import Advance
+from calliope.stores.postgres_arrays import bigints, byte_strings, integers
 from calliope.stores.postgres_log import PostgresLog
 from calliope.stores.postgres_rows import Connection, insert_statement, inserted
 from calliope.stores.protocol import StreamKind
@@ -94,8 +95,12 @@ class Staged:
             )
             types = [kind if isinstance(kind, int) else None for kind in kinds]
             arrays = [kind if isinstance(kind, bytes) else None for kind in kinds]
-            columns = stream, position, number, count, types, arrays, timestamp, attributes, payload, checksum
-            connection.execute(_INSERT_EVENTS, tuple(map(list, columns)))
+            columns = (
+                *(bigints(stream), bigints(position), bigints(number), integers(count), integers(types)),
+                *(byte_strings(arrays), bigints(timestamp), byte_strings(attributes), byte_strings(payload)),
+                bigints(checksum),
+            )
+            connection.execute(_INSERT_EVENTS, columns)
         keys = [(*key, records[0].position, len(records)) for key, records in self.named.items()]
         inserted(connection, _INSERT_KEYS, keys)
         inserted(connection, _INSERT_TAGS, self._tags)

@@ -1,0 +1,55 @@
+"""Columns of rows in the binary form of PostgreSQL's arrays, made at once: psycopg looks at each element several times.
+
+The form is what `array_recv` reads (https://github.com/postgres/postgres/blob/master/src/backend/utils/adt/arrayfuncs.c),
+in network byte order: the number of dimensions, whether there are nulls, the oid of the elements' type, the number of
+elements and the index of the first; then of each element the number of its bytes, -1 for null, and the bytes.
+"""
+
+from collections.abc import Sequence
+from itertools import chain, repeat
+from struct import Struct, pack
+
+import psycopg
+from psycopg.adapt import Dumper
+from psycopg.pq import Format
+
+_HEAD = Struct(">iiIii")
+_BIGINT, _INTEGER, _BYTEA = 20, 23, 17
+_NULL = b"\xff\xff\xff\xff"
+
+
+class Column:
+    """A parameter of a statement that says which array it is: `%b::bigint[]`."""
+
+    __slots__ = ("data",)
+
+    def __init__(self, element: int, length: int, elements: bytes, *, has_nulls: bool = False) -> None:
+        self.data = _HEAD.pack(1, has_nulls, element, length, 1) + elements
+
+
+class _ColumnDumper(Dumper):
+    format = Format.BINARY
+
+    def dump(self, obj: Column) -> bytes:
+        return obj.data
+
+
+psycopg.adapters.register_dumper(Column, _ColumnDumper)
+
+
+def bigints(values: Sequence[int]) -> Column:
+    """Return a `bigint[]`."""
+    count = len(values)
+    return Column(_BIGINT, count, pack(">" + "iq" * count, *chain.from_iterable(zip(repeat(8), values, strict=False))))
+
+
+def integers(values: Sequence[int | None]) -> Column:
+    """Return an `integer[]`."""
+    elements = b"".join([_NULL if value is None else pack(">ii", 4, value) for value in values])
+    return Column(_INTEGER, len(values), elements, has_nulls=None in values)
+
+
+def byte_strings(values: Sequence[bytes | None]) -> Column:
+    """Return a `bytea[]`."""
+    elements = b"".join([_NULL if value is None else len(value).to_bytes(4) + value for value in values])
+    return Column(_BYTEA, len(values), elements, has_nulls=None in values)

@@ -1,8 +1,6 @@
 """Replicas whose journals are on NATS: a node and other processes over one journal, and never two nodes."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import anyio
@@ -18,26 +16,23 @@ from calliope.stores.nats_errors import NoAnswerError
 from calliope.stores.nats_notes import NatsNotes
 from calliope.stores.nats_redo import Redo
 from calliope.stores.replica_backed import LogRequest
-from calliope.stores.replica_store import ReplicaStore, StoredState
+from calliope.stores.replica_store import StoredState
 from calliope.stores.versioned import log_entry
 from calliope.testing.everything import everything
 from calliope.testing.replica_contract import entries_of, events, operations, whole_log
 from calliope.testing.requests import append_of, writing_of
-from crdts import GCounter, ORSet, VersionVector
+from crdts import GCounter
 from replication import Node
+from tests.integration.replicas_on_servers import (
+    PATIENCE_SECONDS,
+    Written,
+    check_replicas_of_two_urls_and_a_file,
+    check_several_open_journals,
+    names,
+)
 from tests.nats import OwnServer, new_journal, own_server, url_of_journal
 
 pytestmark = pytest.mark.anyio
-
-PATIENCE_SECONDS = 120.0
-"""How long anything may take before it counts as stuck."""
-
-
-@dataclass(frozen=True)
-class Written:
-    """An event of these tests."""
-
-    name: str
 
 
 @pytest.fixture
@@ -62,81 +57,14 @@ def store_of(holder: Journal | Node) -> NatsStore:
     return store
 
 
-async def names(holder: Journal | Node, stream_id: str = "s") -> list[str]:
-    """Return the events of a replicated stream."""
-    journal = holder if isinstance(holder, Journal) else holder.journal
-    stream = journal.replicated_event_stream(stream_id, Written, replica_id="reader")
-    return [event.name for event in await stream.query().run_collect()]
-
-
-async def same(holders: Sequence[Node | Journal]) -> None:
-    """Return when all hold what any of them holds, and know it."""
-    with anyio.fail_after(PATIENCE_SECONDS):
-        while True:
-            stores = [holder.store if isinstance(holder, Journal) else holder.journal.store for holder in holders]
-            vectors = [store.vector for store in stores if isinstance(store, ReplicaStore)]
-            if all(vector == vectors[0] for vector in vectors):
-                return
-            await anyio.sleep(0.02)
-
-
 async def test_replicas_on_two_journals_and_in_a_file_end_with_the_same(url: str, tmp_path: Path) -> None:
-    async with AsyncExitStack() as stack:
-        nodes: list[Node] = []
-        for replica_id, place in (("berlin", url), ("lisbon", f"{url}x"), ("oslo", str(tmp_path / "oslo.db"))):
-            peers = [node.address for node in nodes]
-            node = Node.open(place, replica_id=replica_id, listen="127.0.0.1:0", peers=peers)
-            nodes.append(await stack.enter_async_context(node))
-        for node in nodes:
-            stream = node.journal.replicated_event_stream("s", Written, replica_id=node.replica_id)
-            for number in range(5):
-                await stream.persist(Written(f"{node.replica_id} {number}"))
-                await node.replicator.update("visits", GCounter, lambda counter: counter.increment())
-            await node.replicator.update("cart", ORSet, lambda cart, node=node: cart.add(node.replica_id), replicas=3)
-        await same(nodes)
-        held = [sorted(await names(node)) for node in nodes]
-        assert held[0] == held[1] == held[2]
-        assert len(held[0]) == 15
-        for node in nodes:
-            assert (await node.replicator.get("visits", GCounter, replicas=3)).value == 15
-            assert (await node.replicator.get("cart", ORSet)).value == {"berlin", "lisbon", "oslo"}
-            await node.replicator.checkpoint()
-        await same(nodes)
+    await check_replicas_of_two_urls_and_a_file(url, tmp_path)
 
 
 async def test_what_several_open_journals_write_is_numbered_once_and_reaches_the_other_replica(
     url: str, tmp_path: Path
 ) -> None:
-    async with AsyncExitStack() as stack:
-        berlin = Node.open(url, replica_id="berlin", listen="127.0.0.1:0")
-        await stack.enter_async_context(berlin)
-        oslo = Node.open(tmp_path / "oslo.db", replica_id="oslo", peers=[berlin.address])
-        await stack.enter_async_context(oslo)
-        journals = [await stack.enter_async_context(Journal.open(url)) for _ in range(2)]
-
-        async def write(journal: Journal, replica_id: str) -> None:
-            stream = journal.replicated_event_stream("s", Written, replica_id=replica_id)
-            for number in range(20):
-                await stream.persist(Written(f"{replica_id} {number}"))
-
-        with anyio.fail_after(PATIENCE_SECONDS):
-            async with anyio.create_task_group() as writing:
-                for number, journal in enumerate([*journals, berlin.journal]):
-                    writing.start_soon(write, journal, f"clerk-{number}")
-                for _ in range(20):
-                    await berlin.replicator.update("visits", GCounter, lambda counter: counter.increment())
-            await oslo.replicator.wait_until("visits", lambda counter: counter.value == 20)
-        await same([*journals, berlin, oslo])
-        held = await names(oslo)
-        assert len(held) == len(set(held)) == 60
-        assert sorted(held) == sorted(await names(berlin))
-        for number in range(3):
-            of_one = [name for name in held if name.startswith(f"clerk-{number} ")]
-            assert of_one == [f"clerk-{number} {each}" for each in range(20)]
-        assert {store_of(journal).log_id for journal in journals} == {store_of(berlin).log_id}
-        log = await store_of(journals[0]).read_log(have=VersionVector(), after=0, bytes_max=10**7)
-        written = [entry.number for entry in log.entries if entry.log_id == store_of(berlin).log_id]
-        assert written == list(range(1, len(written) + 1))
+    await check_several_open_journals(url, tmp_path)
 
 
 async def test_two_processes_that_write_under_one_replica_id_are_told(url: str) -> None:

@@ -17,6 +17,7 @@ from calliope.testing.replica_contract import whole_log
 from tests.integration.journal_clerks import clerks
 from tests.integration.node_processes import FORKING, converged, replica_processes
 from tests.integration.replica_scribe import STREAMS, main
+from tests.integration.replicas_on_servers import written_while_killed
 from tests.integration.test_nodes_killed import check_nothing_lost_nothing_twice
 from tests.nats import new_journal, own_cluster, own_server, url_of_journal
 
@@ -136,32 +137,9 @@ def test_processes_that_are_killed_wherever_they_are_leave_nothing_half_done() -
 
 
 def test_processes_that_write_while_the_server_and_the_node_are_killed_lose_and_double_nothing(tmp_path: Path) -> None:
-    random, acknowledged = Random(3), set[str]()
     with own_server() as server:
         url = url_of_journal(server.url, new_journal())
-        with replica_processes(tmp_path, "berlin", "lisbon", berlin=url) as replicas:
-            berlin, lisbon = replicas
-            for replica in replicas:
-                assert replica.told("write", 0.02) is None
-            with clerks(url, ("anna", "ben", "cleo")) as pipes:
-                acknowledged.update(pipe.recv() for pipe in pipes)
-                for kill in range(4):
-                    time.sleep(random.uniform(0.2, 0.8))
-                    if kill % 2:
-                        berlin.kill()
-                        berlin.start([lisbon])
-                        assert berlin.told("write", 0.02) is None
-                    else:
-                        server.kill()
-                        server.start()
-                for pipe in pipes:
-                    pipe.send("end")
-                for pipe in pipes:
-                    with suppress(EOFError):
-                        while pipe.poll(PATIENCE_SECONDS):
-                            acknowledged.add(pipe.recv())
-            held = converged(replicas)
-            assert [replica.end() for replica in replicas] == [0, 0]
+        acknowledged, held, replicas = written_while_killed(server, url, tmp_path)
     check_clerks(held, acknowledged)
     check_nothing_lost_nothing_twice(held, replicas)
 

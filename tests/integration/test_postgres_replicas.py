@@ -1,11 +1,7 @@
 """Replicas whose journals are on PostgreSQL: a node and other processes over one journal, and never two nodes."""
 
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from random import Random
 from urllib.parse import urlsplit, urlunsplit
 
 import anyio
@@ -18,20 +14,23 @@ from calliope.stores import postgres, postgres_log_reader
 from calliope.stores.postgres import PostgresStore
 from calliope.stores.postgres_address import PostgresAddress
 from calliope.stores.postgres_schema import FORMAT_VERSION
-from calliope.stores.replica_store import ReplicaStore
 from calliope.testing.replica_contract import entries_of, whole_log
 from crdts import GCounter, ORSet, VersionVector
 from replication import Node
 from replication.errors import StaleValueError
-from tests.integration.journal_clerks import clerks
-from tests.integration.node_processes import converged, replica_processes
+from tests.integration.replicas_on_servers import (
+    PATIENCE_SECONDS,
+    Written,
+    check_replicas_of_two_urls_and_a_file,
+    check_several_open_journals,
+    names,
+    same,
+    written_while_killed,
+)
 from tests.integration.test_nodes_killed import check_nothing_lost_nothing_twice
 from tests.postgres import new_schema, own_server, url_of_schema
 
 pytestmark = pytest.mark.anyio
-
-PATIENCE_SECONDS = 120.0
-"""How long anything may take before it counts as stuck."""
 
 LEASES = (
     "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND (classid::bigint << 32 | objid::bigint) ="
@@ -40,13 +39,6 @@ LEASES = (
 """The server processes that hold a journal for a node."""
 
 LOG_TABLE_NAMES = "replica, replica_log, log_entry, stream_version, crdt_state, replica_fact"
-
-
-@dataclass(frozen=True)
-class Written:
-    """An event of these tests."""
-
-    name: str
 
 
 @pytest.fixture
@@ -86,81 +78,14 @@ def store_of(holder: Journal | Node) -> PostgresStore:
     return store
 
 
-async def names(holder: Journal | Node, stream_id: str = "s") -> list[str]:
-    """Return the events of a replicated stream."""
-    journal = holder if isinstance(holder, Journal) else holder.journal
-    stream = journal.replicated_event_stream(stream_id, Written, replica_id="reader")
-    return [event.name for event in await stream.query().run_collect()]
-
-
-async def same(nodes: Sequence[Node]) -> None:
-    """Return when all nodes hold what any of them holds."""
-    with anyio.fail_after(PATIENCE_SECONDS):
-        while True:
-            stores = [node.journal.store for node in nodes]
-            vectors = [store.vector for store in stores if isinstance(store, ReplicaStore)]
-            if all(vector == vectors[0] for vector in vectors):
-                return
-            await anyio.sleep(0.02)
-
-
 async def test_replicas_on_two_databases_and_in_a_file_end_with_the_same(url: str, tmp_path: Path) -> None:
-    async with AsyncExitStack() as stack:
-        nodes: list[Node] = []
-        for replica_id, place in (("berlin", url), ("lisbon", f"{url}x"), ("oslo", str(tmp_path / "oslo.db"))):
-            peers = [node.address for node in nodes]
-            node = Node.open(place, replica_id=replica_id, listen="127.0.0.1:0", peers=peers)
-            nodes.append(await stack.enter_async_context(node))
-        for node in nodes:
-            stream = node.journal.replicated_event_stream("s", Written, replica_id=node.replica_id)
-            for number in range(5):
-                await stream.persist(Written(f"{node.replica_id} {number}"))
-                await node.replicator.update("visits", GCounter, lambda counter: counter.increment())
-            await node.replicator.update("cart", ORSet, lambda cart, node=node: cart.add(node.replica_id), replicas=3)
-        await same(nodes)
-        held = [sorted(await names(node)) for node in nodes]
-        assert held[0] == held[1] == held[2]
-        assert len(held[0]) == 15
-        for node in nodes:
-            assert (await node.replicator.get("visits", GCounter, replicas=3)).value == 15
-            assert (await node.replicator.get("cart", ORSet)).value == {"berlin", "lisbon", "oslo"}
-            await node.replicator.checkpoint()
-        await same(nodes)
+    await check_replicas_of_two_urls_and_a_file(url, tmp_path)
 
 
 async def test_what_several_open_journals_write_is_numbered_once_and_reaches_the_other_replica(
     url: str, tmp_path: Path
 ) -> None:
-    async with AsyncExitStack() as stack:
-        berlin = Node.open(url, replica_id="berlin", listen="127.0.0.1:0")
-        await stack.enter_async_context(berlin)
-        oslo = Node.open(tmp_path / "oslo.db", replica_id="oslo", peers=[berlin.address])
-        await stack.enter_async_context(oslo)
-        journals = [await stack.enter_async_context(Journal.open(url)) for _ in range(2)]
-
-        async def write(journal: Journal, replica_id: str) -> None:
-            stream = journal.replicated_event_stream("s", Written, replica_id=replica_id)
-            for number in range(20):
-                await stream.persist(Written(f"{replica_id} {number}"))
-
-        with anyio.fail_after(PATIENCE_SECONDS):
-            async with anyio.create_task_group() as writing:
-                for number, journal in enumerate([*journals, berlin.journal]):
-                    writing.start_soon(write, journal, f"clerk-{number}")
-                for _ in range(20):
-                    await berlin.replicator.update("visits", GCounter, lambda counter: counter.increment())
-            await oslo.replicator.wait_until("visits", lambda counter: counter.value == 20)
-        await same([berlin, oslo])
-        held = await names(oslo)
-        assert len(held) == len(set(held)) == 60
-        assert sorted(held) == sorted(await names(berlin))
-        for number in range(3):
-            of_one = [name for name in held if name.startswith(f"clerk-{number} ")]
-            assert of_one == [f"clerk-{number} {each}" for each in range(20)]
-        assert {store_of(journal).log_id for journal in journals} == {store_of(berlin).log_id}
-        log = await store_of(journals[0]).read_log(have=VersionVector(), after=0, bytes_max=10**7)
-        written = [entry.number for entry in log.entries if entry.log_id == store_of(berlin).log_id]
-        assert written == list(range(1, len(written) + 1))
+    await check_several_open_journals(url, tmp_path)
 
 
 async def test_two_processes_that_write_under_one_replica_id_are_told(url: str) -> None:
@@ -378,32 +303,9 @@ async def test_a_role_needs_no_more_than_the_documented_rights_to_be_a_node(post
 
 @pytest.mark.soak
 def test_processes_that_write_while_the_server_and_the_node_are_killed_lose_and_double_nothing(tmp_path: Path) -> None:
-    random, acknowledged = Random(3), set[str]()
     with own_server() as server:
         url = url_of_schema(server.url, new_schema())
-        with replica_processes(tmp_path, "berlin", "lisbon", berlin=url) as replicas:
-            berlin, lisbon = replicas
-            for replica in replicas:
-                assert replica.told("write", 0.02) is None
-            with clerks(url, ("anna", "ben", "cleo")) as pipes:
-                acknowledged.update(pipe.recv() for pipe in pipes)
-                for kill in range(4):
-                    time.sleep(random.uniform(0.2, 0.8))
-                    if kill % 2:
-                        berlin.kill()
-                        berlin.start([lisbon])
-                        assert berlin.told("write", 0.02) is None
-                    else:
-                        server.kill()
-                        server.start()
-                for pipe in pipes:
-                    pipe.send("end")
-                for pipe in pipes:
-                    with suppress(EOFError):
-                        while pipe.poll(PATIENCE_SECONDS):
-                            acknowledged.add(pipe.recv())
-            held = converged(replicas)
-            assert [replica.end() for replica in replicas] == [0, 0]
+        acknowledged, held, replicas = written_while_killed(server, url, tmp_path)
         logs = of(
             url,
             "SELECT replica_log.number - floor, count(log_entry.number) FILTER (WHERE log_entry.number > floor)"

@@ -2,9 +2,11 @@ from collections.abc import AsyncIterator
 from itertools import count
 from pathlib import Path
 
+import anyio
 import pytest
 
 from calliope import Journal
+from tests.unit.calliope.damaged_journals import make_closed, make_crashed
 
 TIME_MICROSECONDS = 1_700_000_000_000_000
 
@@ -23,3 +25,17 @@ async def memory_journal(anyio_backend: str) -> AsyncIterator[Journal]:
     """An empty open journal in memory, for what no store can change."""
     async with Journal.open("memory://") as journal:
         yield journal
+
+
+@pytest.fixture
+def closed(tmp_path: Path) -> Path:
+    """A journal as closing leaves it."""
+    anyio.run(make_closed, tmp_path / "journal.db")
+    return tmp_path / "journal.db"
+
+
+@pytest.fixture
+def crashed(tmp_path: Path) -> Path:
+    """A journal as a kill leaves it."""
+    anyio.run(make_crashed, tmp_path / "journal.db")
+    return tmp_path / "journal.db"

@@ -21,21 +21,7 @@ from tests.unit.calliope.damaged_journals import (
     execute,
     fill,
     flip,
-    make_closed,
-    make_crashed,
 )
-
-
-@pytest.fixture
-def closed(tmp_path: Path) -> Path:
-    anyio.run(make_closed, tmp_path / "journal.db")
-    return tmp_path / "journal.db"
-
-
-@pytest.fixture
-def crashed(tmp_path: Path) -> Path:
-    anyio.run(make_crashed, tmp_path / "journal.db")
-    return tmp_path / "journal.db"
 
 
 class TestAWholeJournal:

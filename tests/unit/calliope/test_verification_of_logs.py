@@ -4,8 +4,6 @@ import random
 from contextlib import closing
 from pathlib import Path
 
-import anyio
-import anyio.to_thread
 import apsw
 import pytest
 
@@ -19,21 +17,7 @@ from tests.unit.calliope.damaged_journals import (
     damages_of,
     flip,
     header_of_a_commit,
-    make_closed,
-    make_crashed,
 )
-
-
-@pytest.fixture
-def closed(tmp_path: Path) -> Path:
-    anyio.run(make_closed, tmp_path / "journal.db")
-    return tmp_path / "journal.db"
-
-
-@pytest.fixture
-def crashed(tmp_path: Path) -> Path:
-    anyio.run(make_crashed, tmp_path / "journal.db")
-    return tmp_path / "journal.db"
 
 
 class TestTheWriteAheadLog:

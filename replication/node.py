@@ -232,6 +232,8 @@ class Node:
         Raises:
             QuorumTimeoutError: too few of them said so in time; what is recorded here stays and spreads.
             TypeError, ValueError: `replicas` is not a positive number, "majority" or "all", or `timeout` no time.
+
+        Cancellation stops the waiting, and nothing else.
         """
         checked_replicas(replicas)
         store = cast(ReplicaStore, self.journal.store)

@@ -93,7 +93,7 @@ class Arrivals:
     def begin(self, sequence: int, position: int) -> None:
         """Begin after the last message that there was when the journal was opened, and its last event."""
         self.sequence, self.position = sequence, position
-        self._look_regularly()
+        self._thread.spawn(self._look_regularly())
 
     def stored(self, sequence: int, records: list[StoredRecord]) -> None:
         """Take a message that this process wrote."""
@@ -238,12 +238,10 @@ class Arrivals:
             self._jump(raw.sequence)
             raise
 
-    def _look_regularly(self) -> None:
-        self._thread.loop.call_later(LOOK_SECONDS, self._look_regularly)
-        self._thread.spawn(self._look_if_there_is_something())
-
-    async def _look_if_there_is_something(self) -> None:
+    async def _look_regularly(self) -> None:
         """Look if anything follows what is known: asking that costs nothing, where the last message may be large."""
-        with suppress(Exception):  # who reads or writes meets it himself
-            if await self._log.next(self._subjects.events, self.sequence + 1) is not None:
-                self.look()
+        while True:
+            with suppress(Exception):  # who reads or writes meets it himself
+                if await self._log.next(self._subjects.events, self.sequence + 1) is not None:
+                    self.look()
+            await asyncio.sleep(LOOK_SECONDS)

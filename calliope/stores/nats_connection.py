@@ -5,6 +5,10 @@ until there is an answer or its time is over. All questions may be asked twice: 
 number that the server must expect, so that a second time is refused. A server that does not answer is asked whether it
 is there, and left if it does not say so.
 
+Of a cluster's servers some questions are answered by a stream's leader alone, and by nobody until one is elected. They
+are asked again and again meanwhile, and whichever answer comes counts: who asked only now and then could miss all of a
+leader that does not lead for long, and the next one, and be told that there was no answer.
+
 A connection is made anew, and not by the client of nats-py itself: that would send later what was given up meanwhile.
 
 All of this runs in the event loop of the store's own thread: nats-py knows asyncio only.
@@ -41,6 +45,9 @@ CONNECT_SECONDS = 5.0
 ATTEMPT_SECONDS = 3.0
 """How long an answer is waited for before a question is asked again."""
 
+SILENCE_SECONDS = 0.5
+"""How long a stream's leader is waited for before it is asked once more, meanwhile: who leads nothing says nothing."""
+
 PING_SECONDS = 2
 """How long a server may take to say that it is there, when it does not answer a question."""
 
@@ -52,6 +59,9 @@ RECONNECT_SECONDS = 0.05
 
 PARTS_BYTES_MAX = 256 * 1024 * 1024
 """How much may wait to be taken from the connection; what is asked for at once is limited well below."""
+
+_OF_LEADER = "$JS.API.STREAM.MSG.GET."
+"""How the subjects begin of questions for one message: a stream's leader alone answers them, and it costs it little."""
 
 Done = Callable[[Msg | None], None]
 """Takes the answer to a message; None: there was none."""
@@ -218,6 +228,9 @@ class NatsConnection:
             for subject, payload, headers in others:
                 await client.publish(subject, payload, headers=headers)
             await client.publish(last[0], last[1], reply=f"{self._inbox}.{token}", headers=last[2])
+            if last[0].startswith(_OF_LEADER):
+                while not await answer.comes_within(SILENCE_SECONDS):
+                    await client.publish(last[0], last[1], reply=f"{self._inbox}.{token}", headers=last[2])
             return await answer.wait()
         finally:
             del self._answers[token]
@@ -387,6 +400,11 @@ class Answer:
         if not self._future.done():
             self._future.set_exception(error)
 
+    async def comes_within(self, seconds: float) -> bool:
+        """Tell whether the waiting is over in so many seconds."""
+        await asyncio.wait([self._future], timeout=seconds)
+        return self._future.done()
+
     async def wait(self) -> list[Msg]:
         """Return what came."""
         return await self._future
@@ -394,4 +412,5 @@ class Answer:
     def end(self) -> None:
         """Forget what is still waited for."""
         self._timer.cancel()
-        self._future.cancel()
+        if not self._future.cancel() and not self._future.cancelled():
+            self._future.exception()  # it is known, though nobody waited for it

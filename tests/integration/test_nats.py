@@ -22,7 +22,9 @@ from calliope import (
     StorageFullError,
     UntypedEvent,
 )
+from calliope.stores import nats_connection
 from calliope.stores.nats import NatsStore
+from calliope.stores.nats_address import NatsAddress
 from calliope.stores.nats_message import FORM, Body, encoded_message, position_of
 from calliope.stores.nats_snapshots import PART_BYTES
 from calliope.stores.nats_streams import subjects_of
@@ -269,6 +271,40 @@ async def test_a_server_that_is_too_old_is_refused() -> None:
         await NatsStore.open(f"nats://{address}/orders")
     old.close()
     await old.wait_closed()
+
+
+async def test_a_question_that_nobody_answers_while_there_is_no_leader_is_asked_again_before_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Who leads nothing says nothing; whoever is elected next may not lead for long."""
+    monkeypatch.setattr(nats_connection, "SILENCE_SECONDS", 0.01)
+    monkeypatch.setattr(nats_connection, "ATTEMPT_SECONDS", PATIENCE_SECONDS)
+    heard: list[str] = []
+
+    async def lead_late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b'INFO {"server_id":"X","version":"2.12.0","proto":1,"headers":true,"max_payload":1048576}\r\n')
+        while line := (await reader.readline()).decode():
+            if line == "PING\r\n":
+                writer.write(b"PONG\r\n")
+            if line.startswith("PUB "):
+                _, _, reply, size = line.split()
+                await reader.readexactly(int(size) + 2)
+                heard.append(reply)
+                if len(heard) == 3:
+                    writer.write(f"MSG {heard[0]} 1 4\r\nlead\r\n".encode())
+        writer.close()
+
+    server = await asyncio.start_server(lead_late, "127.0.0.1", 0)
+    address = f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}/orders"
+    connection = nats_connection.NatsConnection(NatsAddress.parse(address))
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            answer = await connection.ask(("$JS.API.STREAM.MSG.GET.orders", b"{}", None))
+        assert answer.data == b"lead"
+    finally:
+        await connection.close()
+        server.close()
+        await server.wait_closed()
 
 
 async def test_a_stream_that_is_somebody_elses_or_a_newer_journal_is_left_as_it_is(url: str) -> None:

@@ -17,9 +17,13 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from random import SystemRandom
 from typing import Any
+
+from calliope import Journal
+from calliope.stores.nats import NatsStore
 
 PATIENCE_SECONDS = 120.0
 """How long a server may take to be there, before it counts as stuck."""
@@ -99,6 +103,13 @@ def new_journal() -> str:
     return f"test_{secrets.token_hex(6)}"
 
 
+def give_up_after(journal: Journal, seconds: float) -> None:
+    """Have an open journal wait no longer than that for a server, as if its URL had said so."""
+    store = journal.store
+    assert isinstance(store, NatsStore)
+    store._connection.address = store._writer.address = replace(store.address, timeout_seconds=seconds)
+
+
 class OwnServer:
     """A server that may be killed.
 
@@ -168,7 +179,7 @@ class OwnServer:
     def monitored(self, path: str) -> Any:
         """Return what the server says of itself, as in `jsz?streams=true`; None: nothing now."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self._monitoring}/{path}", timeout=10) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self._monitoring}/{path}", timeout=30) as answer:
                 return json.load(answer)
         except (OSError, ValueError):  # it is down, or not so far yet
             return None

@@ -72,13 +72,17 @@ async def check_replicas_of_two_urls_and_a_file(url: str, tmp_path: Path) -> Non
             for number in range(5):
                 await stream.persist(Written(f"{node.replica_id} {number}"))
                 await node.replicator.update("visits", GCounter, lambda counter: counter.increment())
-            await node.replicator.update("cart", ORSet, lambda cart, node=node: cart.add(node.replica_id), replicas=3)
+            added = node.replica_id
+            await node.replicator.update(
+                "cart", ORSet, lambda cart, added=added: cart.add(added), replicas=3, timeout=PATIENCE_SECONDS
+            )
         await same(nodes)
         held = [sorted(await names(node)) for node in nodes]
         assert held[0] == held[1] == held[2]
         assert len(held[0]) == 15
         for node in nodes:
-            assert (await node.replicator.get("visits", GCounter, replicas=3)).value == 15
+            visits = await node.replicator.get("visits", GCounter, replicas=3, timeout=PATIENCE_SECONDS)
+            assert visits.value == 15
             assert (await node.replicator.get("cart", ORSet)).value == {"berlin", "lisbon", "oslo"}
             await node.replicator.checkpoint()
         await same(nodes)

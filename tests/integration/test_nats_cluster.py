@@ -14,12 +14,12 @@ import pytest
 from calliope import Journal, RecordedEvent, StorageError, UntypedEvent
 from tests.integration.journal_workload import Acknowledgement, Step, check, persist, work
 from tests.integration.second_process import CONTENDED, contend_until
-from tests.nats import OwnCluster, new_journal, own_cluster, url_of_journal
+from tests.nats import OwnCluster, give_up_after, new_journal, own_cluster, url_of_journal
 
 pytestmark = [pytest.mark.anyio, pytest.mark.soak]
 
 PATIENCE_SECONDS = 120.0
-"""How long a round may take before it counts as stuck."""
+"""How long a round may take before it counts as stuck, and a call: on a busy machine elections take their time."""
 
 KILLS = 10
 CALLERS = 8
@@ -127,13 +127,13 @@ async def kill_leaders(cluster: OwnCluster, stream: str, writers: Writers) -> li
 
 async def test_leaders_killed_under_load_cost_waits_and_lose_and_double_nothing() -> None:
     with own_cluster() as cluster:
-        name = new_journal()
-        url = url_of_journal(cluster.url, name, replicas=3)
+        name, besides = new_journal(), new_journal()
+        url = url_of_journal(cluster.url, name, replicas=3, timeout=PATIENCE_SECONDS)
         everywhere, contended = list[RecordedEvent[Step]](), list[RecordedEvent[Step]]()
         async with (
             Journal.open(url) as journal,
             Journal.open(url) as other,
-            Journal.open(url_of_journal(cluster.url, new_journal(), replicas=3)) as beside,
+            Journal.open(url_of_journal(cluster.url, besides, replicas=3, timeout=PATIENCE_SECONDS)) as beside,
             other_process(url) as process,
         ):
             writers, ended = Writers(process, journal), asyncio.Event()
@@ -182,7 +182,7 @@ async def test_what_was_acknowledged_is_read_by_everybody_at_once() -> None:
     with own_cluster() as cluster:
         name = new_journal()
         async with AsyncExitStack() as stack:
-            url = url_of_journal(cluster.url, name, replicas=3)
+            url = url_of_journal(cluster.url, name, replicas=3, timeout=PATIENCE_SECONDS)
             journal = await stack.enter_async_context(Journal.open(url))
             stream = journal.event_stream("a", Step)
             async with asyncio.TaskGroup() as tasks:
@@ -190,14 +190,14 @@ async def test_what_was_acknowledged_is_read_by_everybody_at_once() -> None:
                     acknowledged = (await stream.persist(Step(1, 0, acknowledged, 0, 1))).sequence_number
                     if acknowledged == 1:
                         for server in cluster.servers:
-                            url = url_of_journal(server.url, name)
+                            url = url_of_journal(server.url, name, timeout=PATIENCE_SECONDS)
                             tasks.create_task(read(await stack.enter_async_context(Journal.open(url))))
     print(f"{reads} reads")
 
 
 async def test_a_server_that_hangs_is_left_for_another() -> None:
     with own_cluster() as cluster:
-        url = url_of_journal(cluster.url, new_journal(), replicas=3, timeout=120)
+        url = url_of_journal(cluster.url, new_journal(), replicas=3, timeout=PATIENCE_SECONDS)
         async with Journal.open(url) as journal:
             stream = journal.event_stream("a", Step)
             await stream.persist(Step(1, 0, 0, 0, 1))
@@ -212,20 +212,19 @@ async def test_a_server_that_hangs_is_left_for_another() -> None:
 
 async def test_without_a_majority_callers_are_told_in_time_and_with_one_it_goes_on() -> None:
     with own_cluster() as cluster:
-        url = url_of_journal(cluster.url, new_journal(), replicas=3)
-        async with Journal.open(f"{url}&timeout=2") as hasty, Journal.open(f"{url}&timeout=120") as patient:
-            stream = hasty.event_stream("a", Step)
+        async with Journal.open(url_of_journal(cluster.url, new_journal(), replicas=3, timeout=3_600)) as journal:
+            stream = journal.event_stream("a", Step)
             await stream.persist(Step(1, 0, 0, 0, 1), event_id="0")
             down = cluster.servers[:2]
             for server in down:
                 server.kill()
-            began = time.monotonic()
-            with pytest.raises(StorageError, match="the same event id may be sent again"):
-                await stream.persist(Step(1, 0, 1, 0, 1), event_id="1")
-            assert time.monotonic() - began < 20
+            give_up_after(journal, 2)
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                with pytest.raises(StorageError, match="the same event id may be sent again"):
+                    await stream.persist(Step(1, 0, 1, 0, 1), event_id="1")
             for server in down:
                 await asyncio.to_thread(server.start)
-            again = patient.event_stream("a", Step)
-            await again.persist(Step(1, 0, 1, 0, 1), event_id="1")
+            give_up_after(journal, PATIENCE_SECONDS)
+            await stream.persist(Step(1, 0, 1, 0, 1), event_id="1")
             await stream.persist(Step(1, 0, 2, 0, 1), event_id="2")
-            assert [step.request for step in await again.query().run_collect()] == [0, 1, 2]
+            assert [step.request for step in await stream.query().run_collect()] == [0, 1, 2]

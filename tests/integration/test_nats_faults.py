@@ -22,7 +22,7 @@ from calliope.testing.everything import everything
 from calliope.testing.requests import append_of
 from tests.integration.journal_workload import Acknowledgement, Step, check
 from tests.integration.second_process import CONTENDED, contend_until
-from tests.nats import OwnServer, new_journal, own_server, url_of_journal
+from tests.nats import OwnServer, give_up_after, new_journal, own_server, url_of_journal
 
 pytestmark = pytest.mark.anyio
 
@@ -48,7 +48,7 @@ def running() -> Iterator[OwnServer]:
 @pytest.fixture
 async def url(running: OwnServer) -> AsyncIterator[str]:
     name = new_journal()
-    yield url_of_journal(running.url, name)
+    yield url_of_journal(running.url, name, timeout=PATIENCE_SECONDS)
     async with jetstream(running) as client:  # there is room for the next test
         for stream in await stream_names(client):
             await requested(client, f"STREAM.DELETE.{stream}")
@@ -58,7 +58,7 @@ async def url(running: OwnServer) -> AsyncIterator[str]:
 async def jetstream(running: OwnServer) -> AsyncIterator[Client]:
     """Lend a connection beside the store."""
     client = Client()
-    await client.connect(running.url, allow_reconnect=False)
+    await client.connect(running.url, allow_reconnect=False, connect_timeout=round(PATIENCE_SECONDS))
     try:
         yield client
     finally:
@@ -175,9 +175,10 @@ async def test_live_readers_miss_and_double_nothing_when_the_server_is_killed(ru
 async def test_a_server_that_hangs_is_an_error_within_the_stated_time_and_then_goes_on(
     running: OwnServer, url: str
 ) -> None:
-    async with Journal.open(f"{url}?timeout=0.5") as journal:
+    async with Journal.open(url) as journal:
         stream = journal.event_stream("a", UntypedEvent)
         await stream.persist(UntypedEvent("Happened", 1))
+        give_up_after(journal, 0.5)
         running.pause()
         try:
             with anyio.fail_after(PATIENCE_SECONDS), pytest.raises(StorageError):
@@ -186,6 +187,7 @@ async def test_a_server_that_hangs_is_an_error_within_the_stated_time_and_then_g
                 await stream.query().run_collect()
         finally:
             running.resume()
+        give_up_after(journal, PATIENCE_SECONDS)
         await stream.persist(UntypedEvent("Happened", 2), event_id="second")
         await stream.persist(UntypedEvent("Happened", 3))
         assert [event.data for event in await stream.query().run_collect()] == [1, 2, 3]
@@ -228,7 +230,7 @@ async def test_each_of_many_different_calls_ends_though_others_are_cancelled() -
         )
 
     with own_server() as unlimited:
-        url = url_of_journal(unlimited.url, new_journal())
+        url = url_of_journal(unlimited.url, new_journal(), timeout=PATIENCE_SECONDS)
         for _ in range(10):
             async with Journal.open(url) as journal:
                 calls = [asyncio.create_task(call(journal.store, n)) for n in range(150)]
@@ -241,9 +243,10 @@ async def test_each_of_many_different_calls_ends_though_others_are_cancelled() -
 
 
 async def test_a_journal_that_was_deleted_on_the_server_is_not_begun_anew(running: OwnServer, url: str) -> None:
-    async with Journal.open(f"{url}?timeout=0.5") as journal, jetstream(running) as client:
+    async with Journal.open(url) as journal, jetstream(running) as client:
         stream = journal.event_stream("a", UntypedEvent)
         await stream.persist(UntypedEvent("Happened", 1))
+        give_up_after(journal, 0.5)
         for name in await stream_names(client):
             await requested(client, f"STREAM.DELETE.{name}")
         with anyio.fail_after(PATIENCE_SECONDS), pytest.raises(JournalError):

@@ -124,7 +124,7 @@ async def check(url: str, promised: list[str]) -> None:
 def test_processes_that_are_killed_wherever_they_are_leave_nothing_half_done() -> None:
     random = Random(7)
     with own_server() as server:
-        url = url_of_journal(server.url, new_journal())
+        url = url_of_journal(server.url, new_journal(), timeout=PATIENCE_SECONDS)
         with scribes(url) as running:
             for _ in range(3):
                 running.start()
@@ -138,7 +138,7 @@ def test_processes_that_are_killed_wherever_they_are_leave_nothing_half_done() -
 
 def test_processes_that_write_while_the_server_and_the_node_are_killed_lose_and_double_nothing(tmp_path: Path) -> None:
     with own_server() as server:
-        url = url_of_journal(server.url, new_journal())
+        url = url_of_journal(server.url, new_journal(), timeout=PATIENCE_SECONDS)
         acknowledged, held, replicas = written_while_killed(server, url, tmp_path)
     check_clerks(held, acknowledged)
     check_nothing_lost_nothing_twice(held, replicas)
@@ -148,7 +148,7 @@ def test_in_a_cluster_whose_leaders_are_killed_nothing_is_lost_or_doubled(tmp_pa
     acknowledged = set[str]()
     with own_cluster() as cluster:
         name = new_journal()
-        url = url_of_journal(cluster.url, name, replicas=3, timeout=60)
+        url = url_of_journal(cluster.url, name, replicas=3, timeout=PATIENCE_SECONDS)
         with replica_processes(tmp_path, "berlin", "lisbon", berlin=url) as replicas:
             for replica in replicas:
                 assert replica.told("write", 0.05) is None

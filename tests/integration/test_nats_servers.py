@@ -10,7 +10,7 @@ import pytest
 from nats.aio.client import Client
 from nats.js.errors import ServiceUnavailableError
 
-from tests.nats import new_journal, own_cluster, own_server, server, url_of_journal
+from tests.nats import PATIENCE_SECONDS, new_journal, own_cluster, own_server, server, url_of_journal
 
 pytestmark = pytest.mark.anyio
 
@@ -23,7 +23,7 @@ def anyio_backend() -> str:
 @asynccontextmanager
 async def connected(url: str) -> AsyncIterator[Client]:
     """Lend a connection to a server, or to the first of several."""
-    client = await nats.connect(url.split(","), allow_reconnect=False)
+    client = await nats.connect(url.split(","), allow_reconnect=False, connect_timeout=round(PATIENCE_SECONDS))
     try:
         yield client
     finally:
@@ -50,12 +50,12 @@ def servers_running() -> int:
 async def test_a_server_that_is_killed_starts_again_with_its_data() -> None:
     with own_server() as running:
         async with connected(running.url) as client:
-            await client.jetstream().add_stream(name="kept", subjects=["kept.>"])
-            await client.jetstream().publish("kept.1", b"it")
+            await client.jetstream(timeout=PATIENCE_SECONDS).add_stream(name="kept", subjects=["kept.>"])
+            await client.jetstream(timeout=PATIENCE_SECONDS).publish("kept.1", b"it")
         running.kill()
         running.start()
         async with connected(running.url) as client:
-            assert (await client.jetstream().get_msg("kept", 1)).data == b"it"
+            assert (await client.jetstream(timeout=PATIENCE_SECONDS).get_msg("kept", 1)).data == b"it"
     assert servers_running() == 0
 
 
@@ -74,7 +74,7 @@ async def test_a_server_asks_for_passwords_and_may_have_no_jetstream() -> None:
     with own_server(users={"ada": "secret"}, jetstream=None) as running:
         async with connected(running.url) as client:
             with pytest.raises(ServiceUnavailableError):
-                await client.jetstream().account_info()
+                await client.jetstream(timeout=PATIENCE_SECONDS).account_info()
         refused = Client()  # `nats.connect` would leave its socket open
         with pytest.raises(Exception, match="Authorization Violation"):
             await refused.connect(running.url.replace("secret", "guess"), allow_reconnect=False, error_cb=ignore)
@@ -97,7 +97,9 @@ async def test_a_server_of_the_users_is_taken_as_it_is(monkeypatch: pytest.Monke
 async def test_servers_of_a_cluster_know_who_leads_a_stream() -> None:
     with own_cluster() as cluster:
         async with connected(cluster.url) as client:
-            await client.jetstream().add_stream(name="copied", subjects=["copied.>"], num_replicas=3)
-            await client.jetstream().publish("copied.1", b"it")
+            await client.jetstream(timeout=PATIENCE_SECONDS).add_stream(
+                name="copied", subjects=["copied.>"], num_replicas=3
+            )
+            await client.jetstream(timeout=PATIENCE_SECONDS).publish("copied.1", b"it")
         assert cluster.leader_of("copied") in cluster.servers
     assert servers_running() == 0

@@ -179,7 +179,9 @@ async def test_a_database_that_was_restored_is_written_in_a_fresh_log_and_forks_
             berlin = Node.open(in_database(postgres_url, before), replica_id="berlin", peers=[oslo.address])
             async with berlin:
                 await berlin.journal.replicated_event_stream("s", Written, replica_id="berlin").persist(Written(name))
-                await berlin.replicator.update("cart", ORSet, lambda cart: cart.add(name), replicas=2)
+                await berlin.replicator.update(
+                    "cart", ORSet, lambda cart: cart.add(name), replicas=2, timeout=PATIENCE_SECONDS
+                )
                 await same([berlin, oslo])
 
         with anyio.fail_after(PATIENCE_SECONDS):
@@ -195,7 +197,9 @@ async def test_a_database_that_was_restored_is_written_in_a_fresh_log_and_forks_
                 in_database(postgres_url, restored), replica_id="berlin", peers=[oslo.address]
             ) as berlin:
                 await berlin.journal.replicated_event_stream("s", Written, replica_id="berlin").persist(Written("new"))
-                await berlin.replicator.update("cart", ORSet, lambda cart: cart.add("new"), replicas=2)
+                await berlin.replicator.update(
+                    "cart", ORSet, lambda cart: cart.add("new"), replicas=2, timeout=PATIENCE_SECONDS
+                )
                 await same([berlin, oslo])
                 for node in (berlin, oslo):
                     assert sorted(await names(node)) == ["clerk", "kept", "lost", "new"]
@@ -304,7 +308,7 @@ async def test_a_role_needs_no_more_than_the_documented_rights_to_be_a_node(post
 @pytest.mark.soak
 def test_processes_that_write_while_the_server_and_the_node_are_killed_lose_and_double_nothing(tmp_path: Path) -> None:
     with own_server() as server:
-        url = url_of_schema(server.url, new_schema())
+        url = f"{url_of_schema(server.url, new_schema())}&timeout={PATIENCE_SECONDS:g}"
         acknowledged, held, replicas = written_while_killed(server, url, tmp_path)
         logs = of(
             url,

@@ -63,6 +63,8 @@ PARTS_BYTES_MAX = 256 * 1024 * 1024
 _OF_LEADER = "$JS.API.STREAM.MSG.GET."
 """How the subjects begin of questions for one message: a stream's leader alone answers them, and it costs it little."""
 
+_NO_GREETING = "no server greeted in time"
+
 Done = Callable[[Msg | None], None]
 """Takes the answer to a message; None: there was none."""
 
@@ -125,7 +127,10 @@ class NatsConnection:
             StorageError: no server can be connected to.
             JournalFormatError: the server is too old, or takes no messages of one MiB.
         """
-        await self._connected(Pauses(self.address.timeout_seconds))
+        try:
+            await self._connected(Pauses(self.address.timeout_seconds))
+        except TimeoutError as error:
+            raise self._unreachable(_NO_GREETING) from error
 
     async def close(self) -> None:
         """Give up what is asked, and disconnect."""
@@ -310,15 +315,19 @@ class NatsConnection:
             raise
         except Exception as error:
             known = str(error) if isinstance(error, nats.errors.Error) and "no servers" not in str(error) else ""
-            described = known or self._last_error or str(error) or type(error).__name__
+            silent = _NO_GREETING if isinstance(error, TimeoutError) else type(error).__name__
+            described = known or self._last_error or str(error) or silent
             await self._leave(client)
-            raise StorageError(f"{address.shown} cannot be connected to; nothing was written: {described}") from error
+            raise self._unreachable(described) from error
         except BaseException:
             await self._leave(client)
             raise
         self._last_error = ""
         self._tell_those_who_listen()
         return client
+
+    def _unreachable(self, described: str) -> StorageError:
+        return StorageError(f"{self.address.shown} cannot be connected to; nothing was written: {described}")
 
     def _check(self, client: Client) -> None:
         version, shown = client.connected_server_version, self.address.shown

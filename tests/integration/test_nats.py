@@ -262,6 +262,22 @@ async def test_a_server_that_is_too_old_is_refused() -> None:
     await old.wait_closed()
 
 
+async def test_a_server_that_accepts_and_never_greets_is_an_error_within_the_stated_time() -> None:
+    async def be_silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(be_silent, "127.0.0.1", 0)
+    address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        with pytest.raises(
+            StorageError, match=f"{address}/orders.* cannot be connected to; nothing was written: no server greet"
+        ):
+            await NatsStore.open(f"nats://{address}/orders?timeout=0.2")
+    server.close()
+    await server.wait_closed()
+
+
 async def test_a_question_that_nobody_answers_while_there_is_no_leader_is_asked_again_before_long(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -13,15 +13,21 @@ needs a lock, and the event loop never waits for the disk.
 2. While the thread commits, requests gather.
 3. When it is done, the records are announced to readers, then the callers resume: durable first, visible second.
 
+Where a commit says when it has nothing left to do but wait for the database (`underway`), many callers take turns: what
+has gathered is on its way before those of the last batch are told, so that they are woken meanwhile. See `Turns`.
+
 A cancelled caller stops waiting; its request stays in the lane and is written as if nothing had happened. So does a
 caller who closes the lane: it ends by itself when all is committed, whoever waits for that.
 
-Invariant: at most one batch is with the thread.
+Invariant: at most one batch is with the thread; one more may be committed and not told yet.
+Invariant: batches are told in the order in which they were committed.
 """
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
@@ -29,6 +35,7 @@ import anyio
 
 from calliope.errors import JournalClosedError
 from calliope.stores.event_loop import EventLoop, EventLoopEndedError, Waiter
+from calliope.stores.turns import TURN_REQUESTS_MIN, Turns
 
 Request = TypeVar("Request")
 Reply = TypeVar("Reply")
@@ -61,6 +68,7 @@ class CommitLane(Generic[Request, Reply, Outcome]):
         idle: called on the thread whenever it had nothing to do for a while, and soon after `prod`; returns the seconds
             until the next call.
         release: called on the thread when it ends.
+        clock: counts seconds; it is only measured with.
     """
 
     def __init__(
@@ -69,6 +77,7 @@ class CommitLane(Generic[Request, Reply, Outcome]):
         announce: Callable[[Outcome], None],
         idle: Callable[[], float],
         release: Callable[[], None],
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._commit = commit
         self._announce = announce
@@ -78,6 +87,10 @@ class CommitLane(Generic[Request, Reply, Outcome]):
         self._handing_over = False
         self._committing = False
         self._closed = False
+        self._clock = clock
+        self._turns = Turns()
+        self._untold: Callable[[], None] | None = None
+        self._underway_since: float | None = None
         self._ended = anyio.Event()
         self._turn_over: anyio.Event | None = None
         self._queue: SimpleQueue[list[Pending[Request, Reply]] | None] = SimpleQueue()
@@ -109,6 +122,15 @@ class CommitLane(Generic[Request, Reply, Outcome]):
     def post(self, function: Callable[..., object], *arguments: Any) -> None:
         """Run a function in the event loop; for the lane's thread, which ends if the event loop has ended."""
         self._loop.post(function, *arguments)
+
+    def underway(self) -> None:
+        """Say that only the database is waited for now; for `commit`, whenever that begins.
+
+        Those of the last batch are told meanwhile.
+        """
+        self._underway_since = self._clock()
+        with suppress(EventLoopEndedError):  # it is met again when this batch is told
+            self._tell()
 
     def prod(self) -> None:
         """Have `idle` called as soon as the thread has nothing else to do; for any thread."""
@@ -143,22 +165,33 @@ class CommitLane(Generic[Request, Reply, Outcome]):
     def _hand_over(self) -> None:
         self._handing_over = False
         self._committing = True
-        batch, self._gathering = self._gathering, []
-        self._queue.put(batch)
+        self._queue.put(self._taken(self._turns.share(len(self._gathering))))
         self._end_turn()
 
-    def _finish(self, batch: list[Pending[Request, Reply]], outcome: Outcome) -> None:
-        self._committing = False
+    def _taken(self, count: int) -> list[Pending[Request, Reply]]:
+        """Take the first of those who gathered; whoever comes meanwhile goes to the end of the same list."""
+        taken = self._gathering[:count]
+        del self._gathering[:count]
+        return taken
+
+    def _finish(self, batch: list[Pending[Request, Reply]], outcome: Outcome, *, another: bool) -> None:
+        self._committing = another
+        began = self._clock()
         try:
             self._announce(outcome)
         finally:
             for pending in batch:
                 if not pending.waiter.done():  # a cancelled caller does not wait any more
                     pending.waiter.set_result(None)
-            if self._gathering:
+            if len(batch) >= TURN_REQUESTS_MIN:
+                self._loop.soon(self._have_gathered, len(batch), began)
+            if self._gathering and not self._committing:
                 self._hand_over_soon()
             self._end_turn()
             self._end_if_done()
+
+    def _have_gathered(self, count: int, began: float) -> None:
+        self._turns.gathered(count, self._clock() - began)
 
     def _end_if_done(self) -> None:
         if self._closed and not self._committing and not self._gathering:
@@ -185,4 +218,24 @@ class CommitLane(Generic[Request, Reply, Outcome]):
             if not batch:
                 pause = self._idle()
                 continue
-            self.post(self._finish, batch, self._commit(batch))
+            while batch:
+                batch = self._commit_and_tell(batch)
+
+    def _commit_and_tell(self, batch: list[Pending[Request, Reply]]) -> list[Pending[Request, Reply]]:
+        """Commit a batch; return the next one if it is to be on its way before this one is told."""
+        outcome = self._commit(batch)
+        since, self._underway_since = self._underway_since, None
+        self._tell()
+        following: list[Pending[Request, Reply]] = []
+        if since is not None:
+            self._turns.waited(self._clock() - since)
+            following = self._taken(self._turns.share(len(self._gathering), len(batch)))
+        self._untold = partial(self.post, partial(self._finish, batch, outcome, another=bool(following)))
+        if not following:
+            self._tell()
+        return following
+
+    def _tell(self) -> None:
+        untold, self._untold = self._untold, None
+        if untold is not None:
+            untold()

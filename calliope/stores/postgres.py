@@ -81,7 +81,7 @@ class PostgresStore(ReaderBacked[PostgresReader], ReplicaBacked):
         self._readers = PostgresReaders(address)
         self._reads = ReadLane(self._readers.read, address.readers)
         self._lane: CommitLane[Request, object, Advance] = CommitLane(
-            writer.commit, self._announce, lambda: IDLE_SECONDS, writer.close
+            lambda batch: writer.commit(batch, self._lane.underway), self._announce, lambda: IDLE_SECONDS, writer.close
         )
         self._listener = PostgresListener(address, writer.writer_id, self._look_for_others)
         self._listener.start()

@@ -107,7 +107,7 @@ class PostgresAddress:
         """The name under which commits are notified."""
         return f"{self.schema}-journal"
 
-    def connect(self) -> "psycopg.Connection[tuple[object, ...]]":
+    def connect(self) -> AnsweringConnection:
         """Return a new connection on which each statement is a transaction of its own.
 
         Raises:

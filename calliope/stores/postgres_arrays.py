@@ -8,10 +8,13 @@ elements and the index of the first; then of each element the number of its byte
 from collections.abc import Sequence
 from itertools import chain, repeat
 from struct import Struct, pack
+from typing import TypeVar
 
 import psycopg
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
+
+Value = TypeVar("Value")
 
 _HEAD = Struct(">iiIii")
 _BIGINT, _INTEGER, _BYTEA = 20, 23, 17
@@ -45,11 +48,20 @@ def bigints(values: Sequence[int]) -> Column:
 
 def integers(values: Sequence[int | None]) -> Column:
     """Return an `integer[]`."""
-    elements = b"".join([_NULL if value is None else pack(">ii", 4, value) for value in values])
-    return Column(_INTEGER, len(values), elements, has_nulls=None in values)
+    several, times = _repeated(values)
+    elements = times * b"".join([_NULL if value is None else pack(">ii", 4, value) for value in several])
+    return Column(_INTEGER, len(values), elements, has_nulls=None in several)
 
 
 def byte_strings(values: Sequence[bytes | None]) -> Column:
     """Return a `bytea[]`."""
-    elements = b"".join([_NULL if value is None else len(value).to_bytes(4) + value for value in values])
-    return Column(_BYTEA, len(values), elements, has_nulls=None in values)
+    several, times = _repeated(values)
+    elements = times * b"".join([_NULL if value is None else len(value).to_bytes(4) + value for value in several])
+    return Column(_BYTEA, len(values), elements, has_nulls=None in several)
+
+
+def _repeated(values: Sequence[Value]) -> tuple[Sequence[Value], int]:
+    """Return values that make the same column when they are repeated so many times: some columns are all alike."""
+    if values and values.count(values[0]) == len(values):
+        return values[:1], len(values)
+    return values, 1

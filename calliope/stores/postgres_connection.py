@@ -6,11 +6,12 @@ the server would have ended it, and then the connection counts as lost.
 """
 
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any, TypeVar
 
 import psycopg
 from psycopg.abc import PQGen
+from psycopg.waiting import Wait
 
 RV = TypeVar("RV")
 
@@ -23,9 +24,11 @@ class AnsweringConnection(psycopg.Connection[tuple[object, ...]]):
 
     Attributes:
         answer_seconds: how long an answer may take.
+        when_waiting: called whenever all has been sent and an answer begins to be waited for.
     """
 
     answer_seconds = MARGIN_SECONDS
+    when_waiting: Callable[[], None] | None = None
 
     def wait(self, gen: PQGen[RV], *args: Any, **kwargs: Any) -> RV:
         """Wait for the server; psycopg waits in short intervals, and says after each that nothing came.
@@ -42,8 +45,12 @@ class AnsweringConnection(psycopg.Connection[tuple[object, ...]]):
     def _limited(self, waiting: PQGen[RV]) -> Generator[Any, Any, RV]:
         deadline = time.monotonic() + self.answer_seconds
         try:
-            wanted = next(waiting)
+            wanted, said = next(waiting), False
             while True:
+                if not said and wanted == Wait.R:
+                    said = True
+                    if self.when_waiting is not None:
+                        self.when_waiting()
                 ready = yield wanted
                 if ready:
                     deadline = time.monotonic() + self.answer_seconds

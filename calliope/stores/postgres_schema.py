@@ -14,7 +14,7 @@
 Positions come from the row in `journal`, not from a sequence: whoever commits holds that row from before it takes
 positions until after its commit. So commits become visible in the order of their positions, whatever they take, and a
 rolled-back one leaves no hole. A sequence would hand out 7 and 8, and 8 could be visible before 7 (the gap problem).
-The lock is short: a batch is prepared before, and takes two round trips while it is held.
+The lock is short: a batch is prepared before, and is written in one statement, or takes two round trips meanwhile.
 
 The tables are made and brought to the newest format by whoever opens the journal first, under an advisory lock. A role
 that may only use the journal needs: USAGE on the schema; SELECT, UPDATE on journal; SELECT, INSERT on stream,

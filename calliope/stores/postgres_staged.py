@@ -5,21 +5,26 @@ from collections.abc import Sequence
 from calliope.stores.event_rows import NewRow
 from calliope.stores.log_batch import LogBatch
 from calliope.stores.postgres_advance import Advance
-from calliope.stores.postgres_arrays import bigints, byte_strings, integers
+from calliope.stores.postgres_arrays import Column, bigints, byte_strings, integers
 from calliope.stores.postgres_log import PostgresLog
 from calliope.stores.postgres_rows import Connection, insert_statement, inserted
 from calliope.stores.protocol import StreamKind
 from calliope.stores.record import StoredRecord, StoredType
 from calliope.stores.replicated_staging import VersionRow
 
-_INSERT_STREAMS = insert_statement("stream", "bigint", "text", "text")
-_INSERT_TYPES = insert_statement("event_type", "integer", "text", "bigint")
-_INSERT_EVENTS = insert_statement(
+EVENTS = (
     "event (stream, position, sequence_number, event_count, type, types, timestamp, attributes, payload, checksum)",
     *("bigint", "bigint", "bigint", "integer", "integer", "bytea", "bigint", "bytea", "bytea", "bigint"),
 )
-_INSERT_KEYS = insert_statement("event_key", "bigint", "text", "bigint", "integer")
-_INSERT_TAGS = insert_statement("event_tag", "text", "bigint")
+KEYS = ("event_key", "bigint", "text", "bigint", "integer")
+TAGS = ("event_tag", "text", "bigint")
+"""Tables, and the types of their columns."""
+
+_INSERT_STREAMS = insert_statement("stream", "bigint", "text", "text")
+_INSERT_TYPES = insert_statement("event_type", "integer", "text", "bigint")
+_INSERT_EVENTS = insert_statement(*EVENTS)
+_INSERT_KEYS = insert_statement(*KEYS)
+_INSERT_TAGS = insert_statement(*TAGS)
 _PUT_VERSIONS = (
     insert_statement("stream_version", "bigint", "text", "bigint", "bytea", "bytea")
     + b" ON CONFLICT (stream, writer) DO UPDATE SET counter = excluded.counter, token = excluded.token,"
@@ -43,6 +48,7 @@ class Staged:
             the number of the stream and the id.
         records: the new records.
         replicated: those of each replicated stream, by its number.
+        tags: the tags of new rows, with the rows' positions.
         versions: how far writers of replicated streams have come now.
         named: what event ids name now, by the stream's number and the id.
         holder: the node that will hold the journal.
@@ -64,14 +70,15 @@ class Staged:
         self.holder = "" if advance.log is None else advance.log.holder
         self._stored = stored
         self._rows: list[NewRow] = []
-        self._tags: list[tuple[str, int]] = []
+        self.tags: list[tuple[str, int]] = []
         self._new_streams: list[tuple[int, str, str]] = []
         self._new_types: list[tuple[int, str, int]] = []
 
     def add(self, row: NewRow, tags: Sequence[str]) -> None:
         """Add a row of the event table, and the tags that its events have."""
         self._rows.append(row)
-        self._tags += [(tag, row[1]) for tag in tags]
+        if tags:
+            self.tags += [(tag, row[1]) for tag in tags]
 
     def new_stream(self, stream_id: str, kind: StreamKind) -> int:
         """Return the number of a new stream."""
@@ -85,25 +92,33 @@ class Staged:
         self._new_types.append((self.type_count, *stored_type))
         return self.type_count
 
+    @property
+    def new_keys(self) -> list[tuple[int, str, int, int]]:
+        """The rows of the event ids that are new."""
+        return [(*key, records[0].position, len(records)) for key, records in self.named.items()]
+
+    def event_columns(self) -> tuple[Column, ...]:
+        """Return the columns of the event table's new rows; at least one was added."""
+        stream, position, number, count, kinds, timestamp, attributes, payload, checksum = zip(*self._rows, strict=True)
+        types: Sequence[int | None] = kinds
+        arrays: Sequence[bytes | None] = (None,) * len(kinds)
+        if bytes in map(type, kinds):
+            types = [kind if isinstance(kind, int) else None for kind in kinds]
+            arrays = [kind if isinstance(kind, bytes) else None for kind in kinds]
+        return (
+            *(bigints(stream), bigints(position), bigints(number), integers(count), integers(types)),
+            *(byte_strings(arrays), bigints(timestamp), byte_strings(attributes), byte_strings(payload)),
+            bigints(checksum),
+        )
+
     def insert(self, connection: Connection) -> None:
         """Write the events and what belongs to them."""
         inserted(connection, _INSERT_STREAMS, self._new_streams)
         inserted(connection, _INSERT_TYPES, self._new_types)
         if self._rows:
-            stream, position, number, count, kinds, timestamp, attributes, payload, checksum = zip(
-                *self._rows, strict=True
-            )
-            types = [kind if isinstance(kind, int) else None for kind in kinds]
-            arrays = [kind if isinstance(kind, bytes) else None for kind in kinds]
-            columns = (
-                *(bigints(stream), bigints(position), bigints(number), integers(count), integers(types)),
-                *(byte_strings(arrays), bigints(timestamp), byte_strings(attributes), byte_strings(payload)),
-                bigints(checksum),
-            )
-            connection.execute(_INSERT_EVENTS, columns)
-        keys = [(*key, records[0].position, len(records)) for key, records in self.named.items()]
-        inserted(connection, _INSERT_KEYS, keys)
-        inserted(connection, _INSERT_TAGS, self._tags)
+            connection.execute(_INSERT_EVENTS, self.event_columns())
+        inserted(connection, _INSERT_KEYS, self.new_keys)
+        inserted(connection, _INSERT_TAGS, self.tags)
         inserted(connection, _PUT_VERSIONS, list(self.versions.values()))
 
     def insert_log(self, lineage: str) -> bool:

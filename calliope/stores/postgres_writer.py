@@ -1,4 +1,7 @@
-"""The thread side of writing to PostgreSQL: one connection, one transaction a batch, two round trips.
+"""The thread side of writing to PostgreSQL: one connection, one transaction a batch, one or two round trips.
+
+A batch of events for streams that are remembered is written at once: see `postgres_at_once`. Any other, and one that
+could not be written so, takes two round trips:
 
 1. Lock the journal's row, and learn where the journal and its log end, what others added to the log, and what is not
    remembered of the batch's streams and ids.
@@ -28,6 +31,8 @@ from calliope.stores.log_batch import LogBatch, LogWrite, Receive, ReplicatedApp
 from calliope.stores.log_state import new_log_id
 from calliope.stores.postgres_address import PostgresAddress
 from calliope.stores.postgres_advance import Advance, advanced
+from calliope.stores.postgres_at_once import FENCE, are_known_appends, stage_appends, write_at_once
+from calliope.stores.postgres_connection import AnsweringConnection
 from calliope.stores.postgres_errors import is_lost, translated
 from calliope.stores.postgres_lease import taken_over
 from calliope.stores.postgres_log import PostgresLog, StoredLog, lineage_of
@@ -84,10 +89,10 @@ class PostgresWriter:
         holder: the node that this writer works for, if it is one.
     """
 
-    def __init__(self, address: PostgresAddress, journal_id: str, connection: Connection) -> None:
+    def __init__(self, address: PostgresAddress, journal_id: str, connection: AnsweringConnection) -> None:
         self.writer_id = secrets.token_hex(8)
         self._address = address
-        self._connection: Connection | None = connection
+        self._connection: AnsweringConnection | None = connection
         self._reader = PostgresReader(connection)
         self.log = PostgresLogReader(connection).log(StoredLog())
         self.head = self._reader.head()
@@ -95,6 +100,8 @@ class PostgresWriter:
         self._lineage = lineage_of(connection)
         self._batch = 0
         self._streams = PostgresStreams(journal_id, self._reader, self.head)
+        self._stream_count = self._type_count = 0
+        self._in_doubt: Staged | None = None
         self._others_wrote = False
         self._closing = False
 
@@ -102,31 +109,34 @@ class PostgresWriter:
         """Wait no longer than one attempt for a server that is gone: the journal is being closed."""
         self._closing = True
 
-    def commit(self, batch: Requests) -> Advance:
+    def commit(self, batch: Requests, underway: Callable[[], None] | None = None) -> Advance:
         """Commit a batch in one transaction; set each request's reply or error.
+
+        Args:
+            batch: the requests.
+            underway: called whenever nothing is left to do but to wait.
 
         Returns:
             What readers may see now. After an error nothing is new.
         """
         self._batch += 1
-        in_doubt: Staged | None = None
+        self._in_doubt = None
         give_up_at, pauses = time.monotonic() + self._address.timeout, iter(RETRY_SECONDS)
         while True:
             try:
                 connection = self._connected()
-                if in_doubt is not None and self._was_committed(connection):
-                    return self._committed(in_doubt)
-                in_doubt = None
-                staged = self._prepared(connection, batch)
-                in_doubt = staged
-                self._finish(connection, staged)
+                connection.when_waiting = underway
+                staged = self._written(connection, batch)
+                connection.when_waiting = None
             except Exception as error:
+                if underway is not None:
+                    underway()  # nobody waits for it any longer than for the first attempt
                 lost = is_lost(error)
                 self._undo(lost=lost)
                 if lost and time.monotonic() < give_up_at and not self._closing:
                     time.sleep(next(pauses, RETRY_SECONDS[-1]))
                     continue
-                self._fail(batch, error, in_doubt=lost and in_doubt is not None)
+                self._fail(batch, error, in_doubt=lost and self._in_doubt is not None)
                 return Advance([])
             else:
                 return self._committed(staged)
@@ -138,7 +148,7 @@ class PostgresWriter:
                 self._connection.execute(_FORGET_WRITERS, (self.writer_id,))
             self._connection.close()
 
-    def _connected(self) -> Connection:
+    def _connected(self) -> AnsweringConnection:
         if self._connection is None:
             self._connection = self._address.connect()
             self._reader = PostgresReader(self._connection)
@@ -149,7 +159,7 @@ class PostgresWriter:
     def _committed(self, staged: Staged) -> Advance:
         """Return what readers may see now: what others wrote before, which is read without the lock, and the batch."""
         known, others_head = self.head, staged.head - len(staged.records)
-        self.head = staged.head
+        self.head, self._stream_count, self._type_count = staged.head, staged.stream_count, staged.type_count
         self.log = staged.advance.log or self.log
         advance = staged.advance
         if others_head > known:
@@ -168,11 +178,14 @@ class PostgresWriter:
             return Advance([], jumped_to=head)
 
     def _was_committed(self, connection: Connection) -> bool:
-        """Tell whether the server committed this batch, once the lost connection can do nothing any more."""
+        """Tell whether the server committed this batch, which the lost connection can do no more after this."""
         with connection.transaction():
             connection.execute(_LOCK_JOURNAL)
             row = connection.execute(_BATCH, (self.writer_id,)).fetchone()
-        return row == (self._batch,)
+            committed = row == (self._batch,)
+            if not committed:
+                connection.execute(FENCE)
+        return committed
 
     def _undo(self, *, lost: bool) -> None:
         self._streams.forget()
@@ -194,6 +207,37 @@ class PostgresWriter:
                     f"{self._address.shown} was lost during a commit ({error}); of what was being written it is unknown"
                     " whether it was written, and the same event id may be sent again"
                 )
+
+    def _written(self, connection: Connection, batch: Requests) -> Staged:
+        """Write a batch and commit it, unless an earlier attempt has; return what was written."""
+        if self._in_doubt is not None and self._was_committed(connection):
+            return self._in_doubt
+        self._in_doubt = None
+        foreseen = self._foreseen(connection, batch)
+        if foreseen is not None:
+            connection.pgconn.consume_input()  # it raises if the connection was lost meanwhile, and nothing is in doubt
+            self._in_doubt = foreseen
+            if write_at_once(connection, foreseen, self.head, (self.writer_id, self._batch), self._address.channel):
+                return foreseen
+            self._streams.forget_streams()
+            self._in_doubt = None
+        staged = self._prepared(connection, batch)
+        self._in_doubt = staged
+        self._finish(connection, staged)
+        return staged
+
+    def _foreseen(self, connection: Connection, batch: Requests) -> Staged | None:
+        """Stage a batch as if the journal ended where it was left; return None if it takes the usual way."""
+        if self._others_wrote or not are_known_appends(batch, self._streams):
+            return None
+        self._streams.forget_oldest()
+        self._streams.head = self.head
+        log = PostgresLog(connection, self.log, {})
+        staged = Staged(Advance([]), LogBatch(self.log.state, log), log, self._stream_count, self._type_count)
+        if stage_appends(batch, self._streams, staged):
+            return staged
+        self._streams.forget()
+        return None
 
     def _prepared(self, connection: Connection, batch: Requests) -> Staged:
         """Begin a transaction, take the journal's lock, and stage what may be written."""

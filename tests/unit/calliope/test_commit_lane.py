@@ -264,3 +264,73 @@ async def test_a_lane_that_is_prodded_has_idle_called_at_once_and_commits_nothin
         await lane.aclose()
     lane.prod()
     assert disk.batches == [[3]]
+
+
+class Database:
+    """Commits numbers, and says what happens: how many were begun, and how many were told, in this order.
+
+    Its clock stands still, but for the seconds that it takes to announce and, once it is waited for, to commit.
+    """
+
+    def __init__(self, *, announcing_seconds: float, waiting_seconds: float) -> None:
+        self.happened: list[tuple[str, int]] = []
+        self.told = threading.Semaphore(0)
+        self._now = 0.0
+        self._announcing_seconds, self._waiting_seconds = announcing_seconds, waiting_seconds
+        self.lane: CommitLane[int, int, int] = CommitLane(
+            self.commit, self.announce, lambda: 60.0, lambda: None, clock=lambda: self._now
+        )
+
+    def commit(self, batch: Sequence[Pending[int, int]]) -> int:
+        for pending in batch:
+            pending.reply = pending.request**2
+        self.happened.append(("begun", len(batch)))
+        self.lane.underway()
+        if len(self.happened) > 1:  # those of the batch before are told, and this one waits for it
+            assert self.told.acquire(timeout=PATIENCE_SECONDS)
+        self._now += self._waiting_seconds
+        return len(batch)
+
+    def announce(self, count: int) -> None:
+        self._now += self._announcing_seconds
+        self.happened.append(("told", count))
+        self.told.release()
+
+    async def serve(self, callers: int) -> None:
+        """Have so many callers ask twice each."""
+
+        async def call(number: int) -> None:
+            assert await self.lane.submit(number) == number**2
+            assert await self.lane.submit(-number) == number**2
+
+        async with anyio.create_task_group() as tasks:
+            for number in range(callers):
+                tasks.start_soon(call, number)
+
+
+async def test_many_take_turns_and_one_half_is_on_its_way_before_the_other_is_told() -> None:
+    database = Database(announcing_seconds=1.0, waiting_seconds=0.1)
+    await database.serve(130)
+    await database.lane.aclose()
+    assert database.happened == [
+        *[("begun", 130), ("told", 130)],
+        *[("begun", 65), ("begun", 65), ("told", 65), ("told", 65)],
+    ]
+
+
+@pytest.mark.parametrize(("callers", "waiting_seconds"), [(100, 0.1), (130, 10.0)])
+async def test_few_callers_and_those_of_a_slow_database_commit_together(callers: int, waiting_seconds: float) -> None:
+    database = Database(announcing_seconds=1.0, waiting_seconds=waiting_seconds)
+    await database.serve(callers)
+    await database.lane.aclose()
+    assert database.happened == [("begun", callers), ("told", callers)] * 2
+
+
+async def test_a_lane_that_closes_in_the_middle_of_turns_commits_and_tells_both_halves() -> None:
+    database = Database(announcing_seconds=1.0, waiting_seconds=0.1)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(database.serve, 130)
+        while len(database.happened) < 3:
+            await checkpoint()
+        await database.lane.aclose()
+    assert [count for what, count in database.happened if what == "told"] == [130, 65, 65]

@@ -145,6 +145,7 @@ class NatsReplicaWriter:
         """
         advance = LogAdvance(self.head)
         self._in_doubt = False
+        self._streams.begin()
         pauses = Pauses(self._address.timeout_seconds)
         try:
             while not self._attempt(batch, advance, pauses):

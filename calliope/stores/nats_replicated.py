@@ -4,10 +4,12 @@ The writer decides in a thread of its own, and asks the thread that speaks with 
 asked together; what it learns is true for as long as nobody else has written to the log.
 """
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, takewhile
+from typing import cast
 
 from calliope.errors import CorruptJournalError, MalformedEntryError
 from calliope.stores.entry_checks import check_whole, checked_changes
@@ -94,6 +96,11 @@ class NatsReplicated:
         self._last_number = 0
         self._named: dict[tuple[str, str], tuple[int, int] | None] = {}
         self._changes: dict[LogEntry, Sequence[Versioned]] = {}
+        self._records: dict[tuple[str, int], StoredRecord] = {}
+
+    def begin(self) -> None:
+        """Begin with other requests: records that were read for those before are not needed any more."""
+        self._records = {}
 
     def forget(self) -> None:
         """Remember nothing: others wrote, or what was staged is not written."""
@@ -178,23 +185,36 @@ class NatsReplicated:
         return records
 
     def stored_records(self, stream_id: str, after: int, limit: int) -> Sequence[StoredRecord]:
-        """Return stored records of a replicated stream."""
-        return self._thread.run(self._reader.stream_page(stream_id, after, limit, "replicated")).records
+        """Return stored records of a replicated stream; they stay as they are, and are read once for a batch.
+
+        Who was overtaken decides anew: if he also read anew all that he had not observed, he would be slower each time.
+        """
+        known = [self._records.get((stream_id, number)) for number in range(after + 1, after + 1 + limit)]
+        found = list(takewhile(lambda record: record is not None, known))
+        if found:
+            return cast(list[StoredRecord], found)
+        page = self._thread.run(self._reader.stream_page(stream_id, after, limit, "replicated"))
+        self._records |= {(stream_id, record.sequence_number): record for record in page.records}
+        return page.records
 
     async def _ask(self, stream_ids: Sequence[str], names: Sequence[tuple[str, str]]) -> None:
-        found = await together([self._looked_up(stream_id) for stream_id in stream_ids])
+        found, noted = await asyncio.gather(
+            together([self._looked_up(stream_id) for stream_id in stream_ids]),
+            together([self._notes.named(*name) for name in names]),
+        )
         for stream_id, streams in zip(stream_ids, found, strict=True):
             if streams:
                 self._streams[stream_id] = streams
-        noted = await together([self._notes.named(*name) for name in names])
         self._named = dict(zip(names, noted, strict=True))
 
     async def _looked_up(self, stream_id: str) -> list[Stream]:
         found: list[Stream] = []
-        note = await self._notes.confirmed_versions(stream_id)
+        note, raw = await asyncio.gather(
+            self._notes.confirmed_versions(stream_id),
+            self._events.last(self._subjects.of_stream(stream_id, "plain")),
+        )
         if note.last:
             found.append(Stream(self._new_number(), stream_id, "replicated", note.last, note.versions))
-        raw = await self._events.last(self._subjects.of_stream(stream_id, "plain"))
         if raw is not None:
             found.append(Stream(self._new_number(), stream_id, "plain", raw.checked().body.last, StreamVersions()))
         return found

@@ -1,5 +1,6 @@
 """Replicas whose journals are on NATS: a node and other processes over one journal, and never two nodes."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from calliope.stores.nats_commits import NatsCommits, StoredCommit
 from calliope.stores.nats_connection import Pauses
 from calliope.stores.nats_errors import NoAnswerError
 from calliope.stores.nats_notes import NatsNotes
+from calliope.stores.nats_reader import NatsReader
 from calliope.stores.nats_redo import Redo
+from calliope.stores.protocol import Page, StreamKind
 from calliope.stores.replica_backed import LogRequest
 from calliope.stores.replica_store import StoredState
 from calliope.stores.versioned import log_entry
@@ -195,6 +198,47 @@ class TestCommits:
         for store in (one, two):
             assert [change.counter for entry in await whole_log(store) for change in entry.changes] == [1, 2]
             await store.aclose()
+
+    async def test_who_was_overtaken_does_not_read_again_what_he_had_not_observed(
+        self, url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """If each attempt read more than the one before, the faster writers would always be faster."""
+        one, two = await NatsStore.open(url), await NatsStore.open(url)
+        publish, stream_page, here = NatsCommits.publish, NatsReader.stream_page, asyncio.get_running_loop()
+        written, overtaken, read = 0, 0, list[int]()
+
+        async def write() -> None:
+            nonlocal written
+            await two.append_replicated(append_of("s", kind="replicated"), writing_of("rome", has_written=written > 0))
+            written += 1
+
+        async def publish_late(
+            self: NatsCommits, commit: Commit, after: StoredCommit, pauses: Pauses
+        ) -> StoredCommit | None:
+            nonlocal overtaken
+            if self is one._log_writer._commits and overtaken < 3:
+                overtaken += 1
+                await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(write(), here))
+            return await publish(self, commit, after, pauses)
+
+        async def stream_page_noted(
+            self: NatsReader, stream_id: str, after: int, limit: int, kind: StreamKind | None = None
+        ) -> Page:
+            page = await stream_page(self, stream_id, after, limit, kind)
+            if self is one._reader:
+                read.extend(record.sequence_number for record in page.records)
+            return page
+
+        for _ in range(90):
+            await write()
+        monkeypatch.setattr(NatsCommits, "publish", publish_late)
+        monkeypatch.setattr(NatsReader, "stream_page", stream_page_noted)
+        appended = await one.append_replicated(append_of("s", kind="replicated"), writing_of("berlin"))
+        assert [record.sequence_number for record in appended.records] == [94]
+        assert [record.sequence_number for record in appended.concurrent] == list(range(1, 94))
+        assert sorted(read) == list(range(1, 94))
+        await one.aclose()
+        await two.aclose()
 
     async def test_what_is_larger_than_a_message_is_stored_as_a_whole(self, url: str) -> None:
         store = await NatsStore.open(url)

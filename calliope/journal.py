@@ -8,6 +8,7 @@ from types import ModuleType, TracebackType
 from typing import Any, Self, TypeGuard, TypeVar, cast, overload
 
 import anyio
+import anyio.to_thread
 from typing_extensions import TypeForm
 
 from calliope.codec import EventCodec, stored_names
@@ -282,6 +283,21 @@ async def _open_memory() -> EventStore:
 def is_on_server(url: str | os.PathLike[str]) -> TypeGuard[str]:
     """Tell whether a journal is kept by a server."""
     return isinstance(url, str) and url.startswith((*POSTGRES_SCHEMES, NATS_SCHEME))
+
+
+async def is_there(url: str | os.PathLike[str]) -> bool:
+    """Tell whether there is a journal at a URL, or something else in its place; makes none.
+
+    Raises:
+        ValueError: the URL is of no known kind.
+        StorageError, JournalFormatError: its server cannot be asked.
+    """
+    if not is_on_server(url):
+        path = path_of(url)
+        return path is None or path.exists()
+    if url.startswith(NATS_SCHEME):
+        return cast(bool, await _extra("calliope.stores.nats_existing", "nats").is_there(url))
+    return await anyio.to_thread.run_sync(_extra("calliope.stores.postgres_existing", "postgres").is_there, url)
 
 
 def _opener_on_server(url: str, durability: Durability) -> Callable[[], Awaitable[EventStore]]:

@@ -91,6 +91,18 @@ async def create_or_check(connection: NatsConnection, subjects: NatsSubjects) ->
     return journal_id, events.num_replicas
 
 
+async def is_there(connection: NatsConnection) -> bool:
+    """Tell whether there is a stream of the journal's name; makes none.
+
+    Raises:
+        JournalFormatError: there is no JetStream.
+        StorageError: the server refuses.
+    """
+    name = connection.address.name
+    await _check_jetstream(connection, name)
+    return await _info(connection, name) is not None
+
+
 async def _check_jetstream(connection: NatsConnection, name: str) -> None:
     seconds = min(NO_JETSTREAM_SECONDS, connection.address.timeout_seconds)
     try:

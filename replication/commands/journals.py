@@ -4,10 +4,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+import anyio
 import click
 
 from calliope.errors import JournalFormatError
-from calliope.journal import Journal, path_of
+from calliope.journal import Journal, is_on_server, is_there
+from calliope.shown_url import without_password
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -34,12 +36,13 @@ def existing(url: str) -> Journal:
 
     Raises:
         JournalFormatError: it is not there.
+        StorageError: its server cannot be asked.
     """
     with checked_arguments():
         journal = Journal.open(url)
-        path = path_of(url)
-    if path is not None and not path.exists():
-        raise JournalFormatError(f"there is no journal {url}")
+        found = anyio.run(is_there, url)
+    if not found:
+        raise JournalFormatError(f"there is no journal {without_password(url) if is_on_server(url) else url}")
     return journal
 
 

@@ -3,14 +3,16 @@
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from calliope import Journal, UntypedEvent
 from calliope.copying import copy_journal
-from tests.nats import server
+from replication.commands.application import application
+from tests.nats import own_server, server
 
-pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
 
-
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_a_journal_moves_from_a_file_to_jetstream_and_back(tmp_path: Path) -> None:
     with server() as url:
         async with (
@@ -43,3 +45,14 @@ async def test_a_journal_moves_from_a_file_to_jetstream_and_back(tmp_path: Path)
                 stream = journal.event_stream("s-1", UntypedEvent)
                 again = await stream.persist(UntypedEvent("Other", 0), event_id="id-7")
                 assert [record.data.data for record in again.records] == [{"n": 7, "m": m} for m in range(4)]
+
+
+def test_where_there_is_no_journal_none_is_made_in_order_to_copy_it(tmp_path: Path) -> None:
+    target = tmp_path / "b.db"
+    with own_server(users={"ada": "secret"}) as running:
+        for _ in range(2):
+            refused = CliRunner().invoke(application, ["copy", f"{running.url}/mistyped?timeout=60", str(target)])
+            assert refused.exit_code == 2
+            assert f"there is no journal nats://ada@{running.address}/mistyped" in refused.stderr
+        assert running.monitored("jsz")["streams"] == 0
+    assert not target.exists()

@@ -14,6 +14,7 @@ import anyio
 import anyio.to_thread
 import psycopg
 import pytest
+from click.testing import CliRunner
 
 from calliope import (
     Journal,
@@ -28,6 +29,7 @@ from calliope.stores.postgres import PostgresStore
 from calliope.stores.record import Selection, StoredRecord
 from calliope.testing.everything import everything
 from calliope.testing.requests import append_of
+from replication.commands.application import application
 from tests.postgres import OwnServer, new_schema, own_server, url_of_schema
 
 pytestmark = pytest.mark.anyio
@@ -454,6 +456,18 @@ async def test_a_journal_moves_from_a_file_to_the_server_and_back(url: str, tmp_
             assert one == other == third
         again = await last.event_stream("s-1", UntypedEvent).persist(UntypedEvent("Other", 0), event_id="id-13")
         assert [record.data.data for record in again.records] == [{"n": 13, "m": m} for m in range(4)]
+
+
+def test_where_there_is_no_journal_none_is_made_in_order_to_copy_it(url: str, tmp_path: Path) -> None:
+    target = tmp_path / "b.db"
+    for _ in range(2):
+        refused = CliRunner().invoke(application, ["copy", url.replace("postgres:@", "postgres:secret@"), str(target)])
+        assert refused.exit_code == 2
+        assert "there is no journal postgresql://postgres@" in refused.stderr
+    with psycopg.connect(postgres_address.PostgresAddress.parse(url).conninfo) as connection:
+        schema = postgres_address.PostgresAddress.parse(url).schema
+        assert connection.execute("SELECT FROM pg_namespace WHERE nspname = %s", (schema,)).fetchone() is None
+    assert not target.exists()
 
 
 def documented(number: int) -> str:

@@ -24,7 +24,9 @@ class ReplicationError(CalliopeError):
 
 
 class QuorumTimeoutError(ReplicationError):
-    """Too few replicas answered in time. An update is not rolled back: it is recorded here and spreads.
+    """Too few replicas answered in time, or what they hold did not arrive.
+
+    An update is not rolled back: it is recorded here and spreads.
 
     Attributes:
         required: how many replicas were waited for, this one included.
@@ -35,10 +37,12 @@ class QuorumTimeoutError(ReplicationError):
         self.required = required
         self.acknowledged = tuple(sorted(acknowledged))
         names = ", ".join(self.acknowledged) or "nobody"
-        super().__init__(
-            f"{len(self.acknowledged)} of the required {required} replicas answered in time ({names}); "
-            "what was recorded here stays and spreads"
-        )
+        count = len(self.acknowledged)
+        if count < required:
+            described = f"{count} of the required {required} replicas answered in time ({names})"
+        else:
+            described = f"{count} replicas answered in time ({names}), but not all that they hold has arrived"
+        super().__init__(f"{described}; what was recorded here stays and spreads")
 
 
 class KeyTypeError(ReplicationError):

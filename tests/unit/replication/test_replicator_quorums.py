@@ -191,6 +191,23 @@ async def test_a_replica_that_is_behind_shows_at_a_quorum_what_the_others_know_a
         assert await elements(a) == set(range(20))
 
 
+async def test_when_what_the_others_hold_does_not_arrive_in_time_it_is_not_said_that_they_did_not_answer(monkeypatch):
+    async with cluster("a", "b") as (_, a, b):
+
+        async def receive(entries, snapshot=None):
+            await anyio.sleep_forever()  # the disk is slow
+
+        monkeypatch.setattr(a.journal.store, "receive", receive)
+        await b.replicator.update("set", GSet, add("milk"))
+        seconds, answered = SOON, ("a",)
+        while answered == ("a",):  # on a busy machine the answer comes late, too
+            with pytest.raises(QuorumTimeoutError) as refused:
+                await elements(a, 2, seconds)
+            seconds, answered = 2 * seconds, refused.value.acknowledged
+        assert (refused.value.required, answered) == (2, ("a", "b"))
+        assert str(refused.value).startswith("2 replicas answered in time (a, b), but not all that they hold has")
+
+
 async def test_of_two_sides_of_a_partition_the_majority_reads_and_the_other_is_told_who_answered():
     async with cluster("a", "b", "c", "d", "e") as (network, *nodes):
         few, many = nodes[:2], nodes[2:]

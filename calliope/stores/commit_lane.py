@@ -181,8 +181,9 @@ class CommitLane(Generic[Request, Reply, Outcome]):
             self._announce(outcome)
         finally:
             for pending in batch:
-                if not pending.waiter.done():  # a cancelled caller does not wait any more
-                    pending.waiter.set_result(None)
+                waiter = pending.waiter
+                if not waiter.done():  # a cancelled caller does not wait any more
+                    waiter.set_result(None)
             if len(batch) >= TURN_REQUESTS_MIN:
                 self._loop.soon(self._have_gathered, len(batch), began)
             if self._gathering and not self._committing:

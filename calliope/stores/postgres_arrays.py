@@ -6,7 +6,6 @@ elements and the index of the first; then of each element the number of its byte
 """
 
 from collections.abc import Sequence
-from itertools import chain, repeat
 from struct import Struct, pack
 from typing import TypeVar
 
@@ -19,6 +18,8 @@ Value = TypeVar("Value")
 _HEAD = Struct(">iiIii")
 _BIGINT, _INTEGER, _BYTEA = 20, 23, 17
 _NULL = b"\xff\xff\xff\xff"
+_EIGHT = pack(">iq", 8, 0)
+"""An element of eight bytes, with room for them."""
 
 
 class Column:
@@ -43,7 +44,10 @@ psycopg.adapters.register_dumper(Column, _ColumnDumper)
 def bigints(values: Sequence[int]) -> Column:
     """Return a `bigint[]`."""
     count = len(values)
-    return Column(_BIGINT, count, pack(">" + "iq" * count, *chain.from_iterable(zip(repeat(8), values, strict=False))))
+    packed, elements = pack(f">{count}q", *values), bytearray(_EIGHT * count)
+    for byte in range(8):
+        elements[4 + byte :: 12] = packed[byte::8]
+    return Column(_BIGINT, count, bytes(elements))
 
 
 def integers(values: Sequence[int | None]) -> Column:

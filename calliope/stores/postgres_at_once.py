@@ -61,8 +61,10 @@ _STATEMENTS = {
 def are_known_appends(batch: Batch, streams: PostgresStreams) -> bool:
     """Tell whether a batch is nothing but events for plain streams that are remembered."""
     requests = [pending.request for pending in batch]
-    appends = [request for request in requests if type(request) is AppendRequest and request.kind == "plain"]
-    return len(appends) == len(requests) and not streams.unknown([request.stream_id for request in appends])
+    stream_ids = [
+        request.stream_id for request in requests if type(request) is AppendRequest and request.kind == "plain"
+    ]
+    return len(stream_ids) == len(requests) and streams.remember(stream_ids)
 
 
 def stage_appends(batch: Batch, streams: PostgresStreams, staged: Staged) -> bool:

@@ -81,6 +81,10 @@ class PostgresStreams:
         """Return the ids of which nothing is remembered."""
         return [stream_id for stream_id in set(stream_ids) if stream_id not in self._streams]
 
+    def remember(self, stream_ids: Iterable[str]) -> bool:
+        """Tell whether all of these are remembered."""
+        return self._streams.keys() >= set(stream_ids)
+
     def without_versions(self, stream_ids: Iterable[str]) -> list[str]:
         """Return the ids of replicated streams, or of unknown ones, of whose writers nothing is remembered."""
         return [
@@ -109,6 +113,8 @@ class PostgresStreams:
     def stream(self, stream_id: str, kind: StreamKind) -> Stream:
         """Return a stream of a kind; if there is none, the one of the other kind, or a new one."""
         streams = self._streams.get(stream_id, ())
+        if streams and streams[0].kind == kind:
+            return streams[0]
         for stream in streams:
             if stream.kind == kind:
                 return stream
@@ -148,7 +154,8 @@ class PostgresStreams:
             earlier = self._written_before(request, request.event_id, stream, staged)
             if earlier is not None:
                 return earlier
-        check_may_follow(request, stream.kind, stream.sequence_number)
+        if request.expected_version is not None or stream.kind != request.kind:
+            check_may_follow(request, stream.kind, stream.sequence_number)
         if request.kind != "plain":
             raise ValueError("what is written to a replicated stream must say who writes it: use append_replicated")
         records = self.stage_events(request, stream, staged)

@@ -23,6 +23,7 @@ from calliope.stores.postgres_reader import Connection, PostgresReader
 from calliope.stores.postgres_staged import Staged
 from calliope.stores.postgres_streams import PostgresStreams
 from calliope.stores.protocol import AppendRequest
+from calliope.stores.record import StoredRecord
 from calliope.testing.everything import everything
 from calliope.testing.requests import append_of
 from tests.postgres import new_schema, url_of_schema
@@ -174,16 +175,39 @@ async def test_stores_that_write_to_the_same_streams_in_turn_see_what_the_others
         await store.aclose()
 
 
+async def test_a_version_that_another_store_has_brought_about_is_not_refused(url: str) -> None:
+    one, other = [await PostgresStore.open(url) for _ in range(2)]
+    for _ in range(2):
+        await one.append(append_of("a", b"\x01"))
+    await other.append(append_of("a", b"\x02"))
+    (record,) = await one.append(append_of("a", b"\x03", expected_version=3))
+    assert record.sequence_number == 4
+    for store in (one, other):
+        await store.aclose()
+
+
 async def test_a_request_that_was_written_before_is_found_whoever_wrote_it_and_whatever_it_expects(url: str) -> None:
     one, other = [await PostgresStore.open(url) for _ in range(2)]
+    replies: list[list[StoredRecord]] = []
+
+    async def append(request: AppendRequest) -> None:
+        replies.append(await one.append(request))
+
     await one.append(append_of("a", b"\x01"))
     first = await one.append(append_of("a", b"\x02", expected_version=1, event_id="two"))
     assert await one.append(append_of("a", b"\x02", expected_version=1, event_id="two")) == first
     assert await one.append(append_of("a", b"\x02", event_id="two")) == first
-    await other.append(append_of("a", b"\x03"))
-    await other.append(append_of("a", b"\x04"))
+    await one.append(append_of("a", b"\x03"))
+    async with anyio.create_task_group() as tasks:  # they share a commit
+        tasks.start_soon(append, append_of("a", b"\x02", expected_version=1, event_id="two"))
+        tasks.start_soon(append, append_of("a", b"\x04"))
+    assert first in replies
+    await other.append(append_of("a", b"\x05"))
+    await other.append(append_of("a", b"\x06"))
     assert await other.append(append_of("a", b"\x02", event_id="two")) == first
-    assert [record.payload for record in await everything(one)] == [b"\x01", b"\x02", b"\x03", b"\x04"]
+    assert [(record.sequence_number, record.payload[0]) for record in await everything(one)] == [
+        (n, n) for n in range(1, 7)
+    ]
     for store in (one, other):
         await store.aclose()
 
@@ -203,6 +227,8 @@ async def test_one_refused_request_costs_those_beside_it_nothing(url: str) -> No
         for version in (1, 1, 2, 7):
             tasks.start_soon(expect, version)
     assert refused == [2, 3]
+    await expect(7)
+    assert refused == [2, 3, 3]
     assert [record.sequence_number for record in await everything(store)] == [1, 2, 3]
     await store.aclose()
 

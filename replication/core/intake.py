@@ -57,6 +57,9 @@ class Intake:
             if not self._settings.ordered and not link.stale:
                 self._gossip.tell(link, now, effects)  # what asked to begin again may be lost
             return
+        if self._takeover.is_under_way:  # what states contain must not come after what was written after them
+            link.miss()
+            return
         taken: list[LogEntry] = []
         for entry in message.entries:
             problem = self._scrutiny.problem(entry)
@@ -100,7 +103,7 @@ class Intake:
             link.miss()
             link.stale = False
             self._gossip.tell(link, now, effects)
-        elif is_fenced or link.stale or self._takeover.is_under_way:
+        elif is_fenced or link.stale:
             link.miss()
         else:
             following = self._holdings.promised(log_id) + 1

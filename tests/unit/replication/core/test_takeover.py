@@ -39,6 +39,20 @@ def in_the_middle_of_it() -> Replica:
     return zoe
 
 
+def test_while_it_is_made_ours_nothing_else_is_taken_and_all_begin_again_after_it():
+    """What states contain would come after what was written after them, and be handed on in that order."""
+    zoe = in_the_middle_of_it()
+    zoe.take_sent()
+    zoe.hear("ben", Entries((entry("ben~1", 1),)))
+    zoe.is_slow = False
+    zoe.store()
+    assert zoe.held["anna~1"] >= 4
+    assert zoe.held["ben~1"] == 0
+    beginning = max(message.beginning for message in zoe.messages(Digest, "ben"))
+    zoe.hear("ben", Entries((entry("ben~1", 1),), beginning))
+    assert zoe.held["ben~1"] == 1
+
+
 # Staging --------------------------------------------------------------------------------------------------------------
 
 
@@ -78,7 +92,7 @@ def test_operations_after_the_cut_that_states_contain_come_as_entries():
     zoe.hear("anna", chunk(states=(STATES["a"],), following=ALL_STATES, reach=vector(anna=6)))
     zoe.hear("anna", chunk(ALL_STATES))
     assert (staged(zoe), zoe.held) == (["a"], vector())
-    zoe.hear("anna", digest("anna", vector(anna=6), floor=vector(anna=3), sequence=2))
+    zoe.hear("anna", digest("anna", vector(anna=6), floor=vector(anna=3)))
     zoe.wait(1.0)
     assert zoe.messages(SnapshotRequest)[-1] == SnapshotRequest(ALL_STATES, CUT)
     zoe.hear("anna", chunk(ALL_STATES, entries=(entry("anna~1", 6),)))
@@ -130,7 +144,7 @@ def test_what_reaches_beyond_the_fence_of_a_removed_replica_is_dropped():
 )
 def test_what_reaches_beyond_a_fence_is_not_taken(beyond):
     zoe = asking()
-    zoe.hear("ben", digest("ben", fences=[Fence("carla", vector())], sequence=2))
+    zoe.hear("ben", digest("ben", fences=[Fence("carla", vector())]))
     zoe.hear("anna", beyond)
     assert (zoe.parts, zoe.held, zoe.refused) == ({}, vector(), [])
 
@@ -155,7 +169,7 @@ def test_a_chunk_on_its_way_to_the_disk_outlives_its_connection_and_another_peer
     assert staged(zoe) == ["a"]
     assert zoe.messages(SnapshotRequest) == []
     zoe.meet("ben", vector(anna=5))
-    zoe.hear("ben", digest("ben", vector(anna=5), floor=vector(anna=3), sequence=2))
+    zoe.hear("ben", digest("ben", vector(anna=5), floor=vector(anna=3)))
     assert zoe.messages(SnapshotRequest, "ben") == [SnapshotRequest(Cursor("a"), vector(anna=5))]
 
 
@@ -179,9 +193,9 @@ def test_a_peer_is_told_how_far_parts_reach_and_does_not_write_those_numbers_aga
 def test_who_makes_a_snapshot_its_own_hands_nothing_on_and_gives_none():
     zoe = in_the_middle_of_it()
     zoe.take_sent()
-    zoe.hear("ben", SnapshotRequest(Cursor()), digest("ben", sequence=2))
+    zoe.hear("ben", SnapshotRequest(Cursor()), digest("ben"))
     assert zoe.take_sent(SnapshotChunk) == []
-    zoe.hear("anna", digest("anna", vector(anna=9), floor=vector(anna=8), sequence=2))
+    zoe.hear("anna", digest("anna", vector(anna=9), floor=vector(anna=8)))
     assert zoe.take_sent(SnapshotRequest) == []
     zoe.is_slow = False
     zoe.store()
@@ -235,7 +249,7 @@ def test_what_a_removed_replica_wrote_counts_when_a_snapshot_that_contains_it_is
     zoe.hear("anna", chunk(states=(STATES["a"],), following=Cursor("a"), reach=vector(anna=5)))
     zoe.is_slow = True
     zoe.hear("anna", chunk(Cursor("a")))
-    zoe.hear("ben", digest("ben", fences=[Fence("anna", vector(anna=2))], sequence=2))
+    zoe.hear("ben", digest("ben", fences=[Fence("anna", vector(anna=2))]))
     zoe.is_slow = False
     zoe.store()
     assert zoe.held == vector(anna=5)

@@ -148,7 +148,7 @@ class VersionVector(Mapping[str, int]):
     def descends(self, other: Self) -> bool:
         """Says whether this version has seen everything that `other` has."""
         mine = self._counters
-        if mine is other._counters:
+        if mine is other._counters or mine == other._counters:
             return True
         if len(mine) < len(other._counters):
             return False

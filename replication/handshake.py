@@ -30,7 +30,7 @@ from replication.errors import MalformedMessageError, PeerRefusedError
 from replication.identifiers import checked_replica_id
 from replication.seal import Seal
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 
 GREETING_BYTES_MAX = 2048
 """Everything that is said before the other side is known is at most this long."""

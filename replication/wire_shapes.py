@@ -19,11 +19,14 @@ from replication.addresses import ADDRESS_BYTES_MAX
 from replication.core.messages import (
     Acknowledgement,
     Answer,
+    Claim,
     Cursor,
     Digest,
     Entries,
     Fence,
+    Heard,
     Heartbeat,
+    Introduction,
     Question,
     Row,
     SnapshotChunk,
@@ -34,8 +37,17 @@ from replication.identifiers import checked_log_id, checked_replica_id
 LOGS_MAX = 16_384
 """Logs in one version vector."""
 
-ROWS_MAX = 1_024
-"""Rows in one digest."""
+INTRODUCTIONS_MAX = 4_096
+"""Introductions in one digest."""
+
+CLAIMS_MAX = 1_024
+"""Claims in one digest."""
+
+HEARD_MAX = 1_024
+"""How many times at which members were heard one message holds."""
+
+MEMBERS_MAX = 65_536
+"""Numbers of members; a set of them is a bit each."""
 
 FENCES_MAX = 4_096
 """Fences in one digest."""
@@ -52,6 +64,7 @@ STATES_MAX = 65_536
 _CHECKSUM_MAX = 2**32 - 1
 
 _Number = Annotated[int, Meta(ge=0, le=POSITION_MAX)]
+_Members = Annotated[bytes, Meta(max_length=MEMBERS_MAX // 8)]
 _Vector = Annotated[dict[str, Annotated[int, Meta(ge=1, le=POSITION_MAX)]], Meta(max_length=LOGS_MAX)]
 _LogEntries = Annotated[tuple[LogEntry, ...], Meta(max_length=ENTRIES_MAX)]
 
@@ -63,22 +76,43 @@ class _Shape(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
 class _Row(_Shape):
     replica_id: str
     incarnation: _Number
-    sequence: _Number
     log_id: str
     vector: _Vector
-    age_seconds: float
     address: str
 
     def checked(self) -> Row:
         return Row(
             checked_replica_id(self.replica_id),
             self.incarnation,
-            self.sequence,
             checked_log_id(self.log_id),
             _vector(self.vector),
-            _checked_age(self.age_seconds),
-            self.address and checked_text("address", self.address, ADDRESS_BYTES_MAX),
+            _checked_address(self.address),
         )
+
+
+class _Introduction(_Shape):
+    replica_id: str
+    incarnation: _Number
+    address: str
+
+    def checked(self) -> Introduction:
+        return Introduction(checked_replica_id(self.replica_id), self.incarnation, _checked_address(self.address))
+
+
+class _Claim(_Shape):
+    vector: _Vector
+    members: _Members
+
+    def checked(self) -> Claim:
+        return Claim(_vector(self.vector), self.members)
+
+
+class _Heard(_Shape):
+    age_seconds: float
+    members: _Members
+
+    def checked(self) -> Heard:
+        return Heard(_checked_age(self.age_seconds), self.members)
 
 
 class _Fence(_Shape):
@@ -92,7 +126,11 @@ class _Fence(_Shape):
 class _Digest(_Shape, tag="digest"):
     own: _Row
     floor: _Vector
-    rows: Annotated[tuple[_Row, ...], Meta(max_length=ROWS_MAX)] = ()
+    introductions: Annotated[tuple[_Introduction, ...], Meta(max_length=INTRODUCTIONS_MAX)] = ()
+    roster: _Number = 0
+    incarnations: _Number = 0
+    claims: Annotated[tuple[_Claim, ...], Meta(max_length=CLAIMS_MAX)] = ()
+    heard: Annotated[tuple[_Heard, ...], Meta(max_length=HEARD_MAX)] = ()
     fences: Annotated[tuple[_Fence, ...], Meta(max_length=FENCES_MAX)] = ()
     neighbours: Annotated[tuple[str, ...], Meta(max_length=NEIGHBOURS_MAX)] = ()
     beginning: _Number = 0
@@ -103,7 +141,11 @@ class _Digest(_Shape, tag="digest"):
         return Digest(
             self.own.checked(),
             _vector(self.floor),
-            tuple(row.checked() for row in self.rows),
+            tuple(introduction.checked() for introduction in self.introductions),
+            self.roster,
+            self.incarnations,
+            tuple(claim.checked() for claim in self.claims),
+            tuple(heard.checked() for heard in self.heard),
             tuple(fence.checked() for fence in self.fences),
             tuple(checked_replica_id(neighbour) for neighbour in self.neighbours),
             self.beginning,
@@ -114,11 +156,13 @@ class _Digest(_Shape, tag="digest"):
 
 class _Heartbeat(_Shape, tag="heartbeat"):
     fingerprint: _Number
-    ages: Annotated[tuple[tuple[str, float], ...], Meta(max_length=ROWS_MAX)] = ()
+    roster: _Number = 0
+    incarnations: _Number = 0
+    heard: Annotated[tuple[_Heard, ...], Meta(max_length=HEARD_MAX)] = ()
 
     def checked(self) -> Heartbeat:
         return Heartbeat(
-            self.fingerprint, tuple((checked_replica_id(member), _checked_age(age)) for member, age in self.ages)
+            self.fingerprint, self.roster, self.incarnations, tuple(heard.checked() for heard in self.heard)
         )
 
 
@@ -219,6 +263,10 @@ def _checked_entries(entries: tuple[LogEntry, ...]) -> tuple[LogEntry, ...]:
         if not 0 < entry.number <= POSITION_MAX or not 0 <= entry.checksum <= _CHECKSUM_MAX:
             raise ValueError(f"entry {entry.number} of {known!r} with checksum {entry.checksum} is out of range")
     return entries
+
+
+def _checked_address(address: str) -> str:
+    return address and checked_text("address", address, ADDRESS_BYTES_MAX)
 
 
 def _checked_age(seconds: float) -> float:

@@ -140,8 +140,7 @@ class AntiEntropy:
         writer = replica_of(entry.log_id)
         if link.eager or writer in (self._replica_id, link.peer) or writer not in link.neighbours:
             return False
-        member = self._members.get(writer)
-        return member is not None and member.state == "alive"
+        return self._members.is_alive(writer)
 
     def _is_lost(self, link: Link, now: float) -> bool:
         sent_at = link.oldest_sent_at

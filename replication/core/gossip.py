@@ -1,7 +1,7 @@
 """What peers are told of what we hold and know: digests, where something is new, and heartbeats, where nothing is.
 
 A digest goes to a few peers each gossip round. It repairs whatever was lost, and doubles as acknowledgement. A peer is
-told of a member only if it is not connected with it, and only what has changed since it was told.
+told of a member only if it is not connected with it, and only what it may not know yet.
 """
 
 from collections.abc import Sequence
@@ -9,16 +9,20 @@ from math import ceil
 from random import Random
 
 from crdts import VersionVector
+from crdts.version_vector import NOTHING_SEEN
 from replication.core.effects import Effects, Send
 from replication.core.holdings import Holdings, fingerprint
 from replication.core.incarnation import Incarnation
 from replication.core.link import Link
-from replication.core.members import Member, Members
-from replication.core.messages import Acknowledgement, Digest, Fence, Heartbeat, Row
+from replication.core.members import Members, claim
+from replication.core.messages import Acknowledgement, Claim, Digest, Fence, Heard, Heartbeat, Introduction
 from replication.core.neighbours import Neighbours
 from replication.core.own_log import OwnLog
 from replication.core.settings import Settings
 from replication.core.snapshot_target import SnapshotTarget
+
+INTRODUCING_A_ROUND = 1 / 16
+"""For what part of a round a peer to whom somebody was introduced is spared others."""
 
 
 class Gossip:
@@ -61,17 +65,19 @@ class Gossip:
             link.gossiped_at = now
             if self._is_too_early(link):
                 continue
-            rows = self._news(link, now)
-            if rows or link.told_vector != self._holdings.vector or link.told_rest != self._rest():
-                self._send_digest(link, rows, effects)
+            introductions, claims = self._introductions(link), self._claims(link)
+            is_known = link.told_vector == self._holdings.vector and link.told_rest == self._rest()
+            if introductions or claims or not is_known:
+                self._send_digest(link, introductions, claims, now, effects)
             else:
-                heartbeat = Heartbeat(self._holdings.fingerprint, tuple(self._ages(link, now)))
+                rosters = self._members.fingerprint, self._members.incarnations
+                heartbeat = Heartbeat(self._holdings.fingerprint, *rosters, self._heard(link, now))
                 effects.send.append(Send(link.peer, heartbeat))
 
     def tell(self, link: Link, now: float, effects: Effects, *, asks: bool = False) -> None:
         """Send a digest with all that is new to a peer."""
         if not self._is_too_early(link):
-            self._send_digest(link, self._news(link, now), effects, asks=asks)
+            self._send_digest(link, self._introductions(link), self._claims(link), now, effects, asks=asks)
 
     def greet(self, now: float, effects: Effects) -> None:
         """Send the first digest to those to whom it was too early."""
@@ -84,15 +90,26 @@ class Gossip:
         for link in self._neighbours:
             self.tell(link, now, effects)
 
+    def pass_on(self, now: float, effects: Effects) -> None:
+        """Introduce new members at once, so that rosters are equal again soon; but not to a peer that just was told."""
+        patience = self._settings.gossip_interval_seconds * INTRODUCING_A_ROUND
+        for link in self._neighbours:
+            if link.told_vector is not None and now - link.introduced_at >= patience:
+                introductions = self._introductions(link)
+                if introductions:
+                    link.introduced_at = now
+                    self._send_digest(link, introductions, self._claims(link), now, effects)
+
     def tell_again(self, link: Link, now: float) -> None:
         """Tell everything again from time to time, where messages are lost, but not before all was told once."""
-        untold = self._members.changed_since(link.told_changes)
-        if untold and untold[0].changes <= link.telling_through:
+        untold = self._members.introduced_since(link.told_introductions)
+        if untold and untold[0][0] <= link.telling_through:
             return
         if link.told_all_at is None or now - link.told_all_at > self._settings.resend_after_seconds:
             link.told_all_at = now
-            link.telling_through = self._members.changes
-            link.told_changes = 0
+            link.telling_through = self._members.introductions
+            link.told_introductions = 0
+            link.forget_knowledge()
             link.told_rest = None
 
     def acknowledge(self, link: Link, effects: Effects) -> None:
@@ -108,7 +125,8 @@ class Gossip:
 
     def hear(self, now: float, link: Link, heartbeat: Heartbeat, effects: Effects) -> None:
         """A peer says that it is alive, and whom it has heard; if it holds something else than we think, ask."""
-        self._members.hear_of(heartbeat.ages[: self._settings.ages_max], now)
+        if link.roster == self._members.fingerprint:
+            self._members.hear_of(heartbeat.heard, now)
         if not link.ready or heartbeat.fingerprint != fingerprint(link.said):
             self.tell(link, now, effects, asks=True)
 
@@ -131,40 +149,87 @@ class Gossip:
             links = sorted(links, key=lambda link: link.gossiped_at)[:count]
         return links
 
-    def _send_digest(self, link: Link, rows: Sequence[Row], effects: Effects, *, asks: bool = False) -> None:
+    def _send_digest(
+        self,
+        link: Link,
+        introductions: Sequence[Introduction],
+        claims: Sequence[Claim],
+        now: float,
+        effects: Effects,
+        *,
+        asks: bool = False,
+    ) -> None:
         link.told_vector = self._holdings.vector
         link.told_rest = self._rest()
-        own = self._incarnation.speak(self._own_log.log_id, self._holdings.vector)
-        fences = tuple([Fence(*item) for item in sorted(self._members.fences.items())])
-        floor, neighbours = self._holdings.floor, self._neighbours.ids
-        digest = Digest(own, floor, tuple(rows), fences, neighbours, link.wanted, asks, self._snapshot.reach)
+        digest = Digest(
+            self._incarnation.speak(self._own_log.log_id, self._holdings.vector),
+            self._holdings.floor,
+            tuple(introductions),
+            self._members.fingerprint,
+            self._members.incarnations,
+            tuple(claims),
+            self._heard(link, now, is_news=bool(introductions)),
+            tuple([Fence(*item) for item in sorted(self._members.fences.items())]),
+            self._neighbours.ids,
+            link.wanted,
+            asks,
+            self._snapshot.reach,
+        )
         effects.send.append(Send(link.peer, digest))
 
-    def _news(self, link: Link, now: float) -> list[Row]:
-        """Return the rows that changed since a peer was told, of members it does not hear itself; note that it was."""
-        rows: list[Row] = []
-        for member in self._members.changed_since(link.told_changes):
-            if len(rows) >= self._settings.rows_max:
-                break
-            link.told_changes = member.changes
-            if _is_far(member, link) and not member.tellers & link.bit:  # who told us need not be told
-                rows.append(member.told_at(now))
-        return rows
+    def _introductions(self, link: Link) -> list[Introduction]:
+        """Return who was new since a peer was told, as far as there is room; note that it was told."""
+        members, told = self._members, list[Introduction]()
+        if link.told_introductions != members.introductions and link.incarnations != members.incarnations:
+            for number, teller, introduction in members.introduced_since(link.told_introductions):
+                if len(told) >= self._settings.introductions_max:
+                    return told
+                link.told_introductions = number
+                if link.peer not in (introduction.replica_id, teller):
+                    told.append(introduction)
+        link.told_introductions = members.introductions
+        if link.ready and link.peer in members and members.incarnation(link.peer) > link.incarnation:
+            told.append(members.introduction(link.peer))  # it was further: its disk went back in time
+        return told
 
-    def _ages(self, link: Link, now: float) -> list[tuple[str, float]]:
-        """Return how long ago some members were heard that a peer does not hear itself; others the next time."""
-        members, link.ages_told = self._members.part(link.ages_told, self._settings.ages_max)
-        return [
-            (member.replica_id, max(0.0, now - member.heard_at))
-            for member in members
-            if member.row is not None and _is_far(member, link)
-        ]
+    def _claims(self, link: Link) -> list[Claim]:
+        """Return what a peer may not know of members that it does not hear itself, if it has our roster."""
+        members, told = self._members, list[Claim]()
+        roster = members.fingerprint
+        matrix = roster, members.changes
+        if link.roster != roster or link.told_matrix == matrix:
+            return told
+        far, link.told_matrix = self._far(link), matrix
+        if link.knows_through != members.introductions:
+            link.forget_of(members.recent(link.knows_through))
+            link.knows_through = members.introductions
+        for vector, holders in members.held():
+            news = link.ignorance(roster, vector, holders & far)
+            if not news or not vector:
+                continue
+            if len(told) >= self._settings.claims_max:
+                link.told_matrix = None
+                break
+            link.learn(roster, vector, news)
+            told.append(claim(vector, news))
+        link.forget_others(members.held(), 2 * members.variety)
+        if not link.said.descends(link.rumour):
+            told.append(claim(link.rumour, members.bits((link.peer,))))
+        link.rumour = NOTHING_SEEN
+        return told
+
+    def _heard(self, link: Link, now: float, *, is_news: bool = False) -> tuple[Heard, ...]:
+        """Return who was heard of whom a peer does not hear itself, unless it was told just before."""
+        if now - link.told_heard_at < self._members.moment_seconds and not is_news:
+            return ()
+        link.told_heard_at = now
+        return self._members.heard(now, self._far(link))
+
+    def _far(self, link: Link) -> int:
+        """Return the members that a peer does not hear itself."""
+        return self._members.others((link.peer, *link.neighbours))
 
     def _rest(self) -> object:
         fences = tuple(sorted(self._members.fences.items()))
-        return (self._holdings.floor, fences, self._neighbours.ids, self._snapshot.reach)
-
-
-def _is_far(member: Member, link: Link) -> bool:
-    """Say whether a peer does not hear a member itself."""
-    return member.replica_id != link.peer and member.replica_id not in link.neighbours
+        said = self._incarnation.number, self._incarnation.address
+        return (self._holdings.floor, fences, self._neighbours.ids, self._snapshot.reach, said)

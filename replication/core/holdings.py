@@ -1,6 +1,7 @@
 """What this journal holds, and what is on its way to the disk."""
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from zlib import crc32
 
 from calliope.stores.versioned import LogEntry, replica_of
@@ -30,7 +31,6 @@ class Holdings:
         self.waiting_bytes = 0
         self.is_whole = True
         self._promised = dict(vector.items())
-        self._fingerprint: tuple[VersionVector, int] | None = None
 
     def hold(self, entries: Iterable[tuple[int, LogEntry]]) -> list[str]:
         """Note that entries are durable, with their log positions; return their logs, in an order that is decided."""
@@ -81,12 +81,11 @@ class Holdings:
 
     @property
     def fingerprint(self) -> int:
-        """The fingerprint of our vector, computed once for each."""
-        if self._fingerprint is None or self._fingerprint[0] is not self.vector:
-            self._fingerprint = self.vector, fingerprint(self.vector)
-        return self._fingerprint[1]
+        """The fingerprint of our vector."""
+        return fingerprint(self.vector)
 
 
+@lru_cache(maxsize=1_024)
 def fingerprint(vector: VersionVector) -> int:
     """Return a number that two equal vectors share, in whatever process, and two others hardly ever."""
     return crc32(repr(sorted(vector.items())).encode())

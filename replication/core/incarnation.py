@@ -2,38 +2,46 @@
 
 from crdts import VersionVector
 from replication.core.effects import Effects, Remember
+from replication.core.members import Members
 from replication.core.messages import Row
+
+INCARNATION_MAX = 2**53
+"""Nobody starts so often: who says so is not believed."""
 
 
 class Incarnation:
-    """Counts our starts, and what we said since the last.
+    """Counts our starts.
 
     Args:
         replica_id: who we are.
         number: how often this replica was started before.
         address: where it listens; empty if nowhere.
+        members: whose roster says our incarnation, too.
+
+    Attributes:
+        number: which start this is.
     """
 
-    def __init__(self, replica_id: str, number: int, address: str) -> None:
+    def __init__(self, replica_id: str, number: int, address: str, members: Members) -> None:
         self.replica_id = replica_id
         self.address = address
-        self._number = number
-        self._sequence = 0
+        self.number = number
+        self._members = members
 
     def begin(self, effects: Effects) -> None:
         """Count this start."""
-        self._count(self._number + 1, effects)
+        self._count(self.number + 1, effects)
 
     def speak(self, log_id: str, vector: VersionVector) -> Row:
-        """Return our own row; it replaces all that we said before."""
-        self._sequence += 1
-        return Row(self.replica_id, self._number, self._sequence, log_id, vector, 0.0, self.address)
+        """Return our own row; it replaces what others have heard of us."""
+        return Row(self.replica_id, self.number, log_id, vector, self.address)
 
-    def outdo(self, row: Row, effects: Effects) -> None:
-        """Speak louder than a row of ours that we cannot have said yet: our disk went back in time."""
-        if (row.incarnation, row.sequence) > (self._number, self._sequence):
-            self._count(row.incarnation + 1, effects)
+    def outdo(self, incarnation: int, effects: Effects) -> None:
+        """Begin a later incarnation than one of which is said what we do not know: our disk went back in time."""
+        if incarnation < INCARNATION_MAX:
+            self._count(incarnation + 1, effects)
 
     def _count(self, number: int, effects: Effects) -> None:
-        self._number = number
+        self.number = number
+        self._members.speak(number)
         effects.persist.append(Remember("incarnation", str(number).encode()))

@@ -25,7 +25,6 @@ class Link:
     Attributes:
         peer: the peer's replica id.
         epoch: names this connection, and each new beginning on it: answers to earlier reads are void.
-        bit: stands for this connection among those that are there.
         ready: whether the peer has told what it holds.
         said: what the peer holds, by its own word.
         have: what it holds or will hold when all that we sent arrives.
@@ -41,9 +40,19 @@ class Link:
         neighbours: with whom it is connected.
         behind_since: since when it has lacked something without progress.
         told_vector: what it was told that we hold.
-        told_changes: which changes of the members' rows it was told.
-        telling_through: which change all is told through before anything is told again.
-        ages_told: the member at which the next heartbeat goes on to tell ages.
+        incarnation: the peer's, by its own word.
+        introduced_at: when somebody was introduced to it at once, without waiting for a round.
+        told_introductions: which introductions of members it was told.
+        telling_through: which of them is told before anything is told again.
+        roster: the fingerprint of the peer's roster, as it said last.
+        incarnations: the fingerprint of all incarnations that it knows, as it said last.
+        agreed: which introduction was the last when it knew the same incarnations as we did.
+        told_matrix: the fingerprint of the roster, and which change of the matrix it was told.
+        told_heard_at: when it was told last who was heard.
+        knows: what it knows that members hold, by their bits: it told us, or we told it.
+        knows_by: the fingerprint of the roster whose bits these are.
+        knows_through: the last introduction that is minded in it.
+        rumour: what others say that the peer holds, and it does not say itself.
         gossiped_at: when it was last told anything by gossip.
         told_all_at: since when nothing was told again that did not change.
         told_rest: the floor, fences, neighbours and staged parts that it was told.
@@ -55,7 +64,6 @@ class Link:
 
     peer: str
     epoch: int
-    bit: int = 0
     ready: bool = False
     said: VersionVector = NOTHING_SEEN
     have: VersionVector = NOTHING_SEEN
@@ -71,9 +79,19 @@ class Link:
     neighbours: frozenset[str] = frozenset()
     behind_since: float | None = None
     told_vector: VersionVector | None = None
-    told_changes: int = 0
+    incarnation: int = 0
+    introduced_at: float = float("-inf")
+    told_introductions: int = 0
     telling_through: int = 0
-    ages_told: int = 0
+    roster: int = 0
+    incarnations: int = 0
+    agreed: int = 0
+    told_matrix: tuple[int, int] | None = None
+    told_heard_at: float = float("-inf")
+    knows: dict[VersionVector, int] = field(default_factory=dict)
+    knows_by: int = 0
+    knows_through: int = 0
+    rumour: VersionVector = NOTHING_SEEN
     gossiped_at: float = -1.0
     told_all_at: float | None = None
     told_rest: object = None
@@ -118,10 +136,41 @@ class Link:
             self.byte_count -= self._on_the_way.popleft().byte_count
 
     def meet(self, neighbours: Iterable[str]) -> None:
-        """Note with whom the peer is connected; if that is news, it may have to be told of others."""
+        """Note with whom the peer is connected; if that is news, it may have to be told what others hold."""
         if frozenset(neighbours) != self.neighbours:
             self.neighbours = frozenset(neighbours)
-            self.told_changes = 0
+            self.forget_knowledge()
+
+    def forget_knowledge(self) -> None:
+        """Forget what the peer knows of others: it is told again."""
+        self.knows.clear()
+        self.told_matrix = None
+
+    def agree(self, introductions: int) -> None:
+        """Note that the peer knows the same incarnations as we do; what it did not believe before is told again."""
+        if self.agreed != introductions:
+            self.agreed = self.knows_through = introductions
+            self.forget_knowledge()
+
+    def forget_of(self, members: int) -> None:
+        """Forget what the peer knows of some members: they have begun another incarnation."""
+        self.knows = {vector: known & ~members for vector, known in self.knows.items() if known & ~members}
+
+    def learn(self, roster: int, vector: VersionVector, members: int) -> None:
+        """Note that the peer knows that members hold a vector, by the bits of a roster."""
+        if self.knows_by != roster:
+            self.knows.clear()
+            self.knows_by = roster
+        self.knows[vector] = self.knows.get(vector, 0) | members
+
+    def ignorance(self, roster: int, vector: VersionVector, members: int) -> int:
+        """Return those of some members of whom the peer may not know that they hold a vector."""
+        return members if self.knows_by != roster else members & ~self.knows.get(vector, 0)
+
+    def forget_others(self, held: Iterable[tuple[VersionVector, int]], size_max: int) -> None:
+        """If much is noted that the peer knows, forget what nobody is known to hold any more."""
+        if len(self.knows) > size_max:
+            self.knows = {vector: self.knows[vector] for vector, _ in held if vector in self.knows}
 
     def miss(self) -> None:
         """Note that we did not take something: nothing more is taken until the peer has begun again."""

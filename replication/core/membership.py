@@ -12,7 +12,7 @@ from replication.core.holdings import Holdings
 from replication.core.incarnation import Incarnation
 from replication.core.link import Link
 from replication.core.members import Members, MemberState
-from replication.core.messages import Fence, Row
+from replication.core.messages import Claim, Digest, Fence, Heartbeat, Introduction
 from replication.core.neighbours import Neighbours
 from replication.core.scrutiny import Scrutiny
 from replication.core.settings import Settings
@@ -84,31 +84,53 @@ class Membership:
         """A peer has connected: it is a member, and alive."""
         if self._members.admit(link.peer, now):
             self._remember_members(effects)
-        self._members.forget_teller(link.bit)
         self._members.hear(link.peer, now)
 
-    def hear(self, link: Link, rows: Sequence[Row], now: float, effects: Effects) -> None:
+    def hear(self, link: Link, digest: Digest, now: float, effects: Effects) -> None:
         """A peer tells what others have said; those with whom we are connected say it themselves."""
+        members = self._members
+        self._meet(link, digest.introductions[: self._settings.introductions_max], now, effects)
+        self.agree(link, digest)
+        if link.roster == members.fingerprint:
+            for claim in digest.claims[: self._settings.claims_max]:
+                self._weigh(link, claim, effects)
+            members.hear_of(digest.heard, now)
+
+    def agree(self, link: Link, said: Digest | Heartbeat) -> None:
+        """Compare a peer's roster with ours."""
+        link.roster, link.incarnations = said.roster, said.incarnations
+        if link.incarnations == self._members.incarnations:
+            link.agree(self._members.introductions)
+
+    def _meet(self, link: Link, introductions: Sequence[Introduction], now: float, effects: Effects) -> None:
         is_anybody_new = False
-        for row in rows[: self._settings.rows_max]:
-            if row.replica_id == self._incarnation.replica_id:
-                self._incarnation.outdo(row, effects)
+        for introduction in introductions:
+            if self._members.knows(introduction):
                 continue
-            if not row.incarnation and row.replica_id in self._members:
-                continue  # a name only, and one that is known
-            if not self._scrutiny.is_possible(row.vector):
-                continue  # nobody is counted for it; who tells it may not know better
-            is_anybody_new |= self._members.admit(row.replica_id, now - row.age_seconds, row.address)
-            if row.incarnation and row.replica_id not in self._neighbours:
-                self._members.say(row, now, direct=False, teller=link.bit)
-                self.revive(row.replica_id, now, effects)
+            if introduction.replica_id != self._incarnation.replica_id:
+                is_anybody_new |= self._members.meet(introduction, now, link.peer)
+            elif introduction.incarnation > self._incarnation.number:
+                self._incarnation.outdo(introduction.incarnation, effects)
         if is_anybody_new:
             self._remember_members(effects)
 
+    def _weigh(self, link: Link, claim: Claim, effects: Effects) -> None:
+        """Believe what members are said to hold, as far as it is possible, and they do not say otherwise themselves."""
+        members, vector = self._members, claim.vector
+        if self._scrutiny.is_possible(vector):  # else nobody is counted for it; who tells it may not know better
+            near = members.bits(self._neighbours.ids)
+            doubtful = members.recent(link.agreed)  # the peer may speak of their earlier incarnations
+            said = members.believe(claim, near | doubtful) & ~doubtful
+            link.learn(members.fingerprint, vector, said)
+            for peer in members.named(said & near):
+                self._neighbours.hear_rumour(peer, vector)
+        is_of_now = link.incarnations == members.incarnations
+        if is_of_now and members.is_of_us(claim) and not self._holdings.vector.descends(vector):
+            self._incarnation.outdo(self._incarnation.number, effects)
+
     def judge(self, now: float, effects: Effects) -> None:
         """Announce who is in another state now, by how long it was silent."""
-        for member in self._members.judge(now):
-            effects.announce.append(MemberChanged(member.replica_id, member.state))
+        effects.announce += [MemberChanged(*judged) for judged in self._members.judge(now)]
 
     def revive(self, replica_id: str, now: float, effects: Effects) -> None:
         """Announce at once that somebody is alive who was not."""
@@ -117,7 +139,7 @@ class Membership:
 
     def told(self) -> list[VersionVector]:
         """Return what those members hold, or may come to hold, who have told us so themselves on a connection."""
-        links = [self._neighbours.get(member.replica_id) for member in self._members]
+        links = [self._neighbours.get(replica_id) for replica_id in self._members]
         return [link.said.merge(link.staged) for link in links if link is not None and link.ready]
 
     def reports(self, now: float) -> list[MemberReport]:
@@ -126,7 +148,7 @@ class Membership:
             MemberReport(
                 m.replica_id, m.state, m.address, m.vector, now - m.heard_at, _lag(m.vector, self._holdings.vector)
             )
-            for m in sorted(self._members, key=lambda member: member.replica_id)
+            for m in map(self._members.get, sorted(self._members))
         ]
         return reports + [
             MemberReport(replica_id, "removed", "", fence, 0.0)
@@ -150,7 +172,7 @@ class Membership:
         """
         if replica_id == self._incarnation.replica_id:
             raise ValueError(f"{replica_id!r} is this replica itself; remove it at another one")
-        if self._members.get(replica_id) is None:
+        if replica_id not in self._members:
             raise ValueError(f"{replica_id!r} is no member of the cluster")
         self.fence(Fence(replica_id, VersionVector()), effects)
 
@@ -193,8 +215,7 @@ class Membership:
         effects.persist.append(Remember("fences", _encode(fences)))
 
     def _remember_members(self, effects: Effects) -> None:
-        addresses = {member.replica_id: member.address for member in self._members}
-        effects.persist.append(Remember("members", _encode(addresses)))
+        effects.persist.append(Remember("members", _encode(self._members.addresses)))
 
 
 def _lag(theirs: VersionVector, ours: VersionVector) -> int:

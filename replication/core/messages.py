@@ -1,6 +1,6 @@
 """What replicas say to one another. Everything in here is data; `replication.wire` turns it into bytes.
 
-Digest           what I hold, what I know of others (rows), whom I am connected to; doubles as acknowledgement
+Digest           what I hold, what I know of others, whom I am connected to; doubles as acknowledgement
 Heartbeat        nothing has changed since my last digest to you
 Acknowledgement  these entries are durable here, too
 Entries          log entries that you lack, in an order in which each follows its causal past
@@ -18,25 +18,49 @@ from crdts.version_vector import NOTHING_SEEN
 
 
 class Row(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """What somebody knows of a member: a row of the matrix clock (Wuu and Bernstein, PODC 1984).
+    """What a member says of itself: its row of the matrix clock (Wuu and Bernstein, PODC 1984).
 
     Attributes:
         replica_id: the member.
         incarnation: counts its starts; a later one replaces all that was said of an earlier one (SWIM, section 4.2).
-        sequence: grows with each thing it says within an incarnation.
         log_id: the log that it writes.
         vector: what it holds, durably.
-        age_seconds: how long ago it was heard.
         address: where it listens; empty if nowhere.
     """
 
     replica_id: str
     incarnation: int
-    sequence: int
     log_id: str
     vector: VersionVector
-    age_seconds: float
     address: str
+
+
+class Introduction(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Who a member is.
+
+    Attributes:
+        replica_id: the member.
+        incarnation: the last that was heard of; 0: it was not heard.
+        address: where it listens; empty if that is not known.
+    """
+
+    replica_id: str
+    incarnation: int
+    address: str
+
+
+class Claim(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Members, by the bits of the sender's roster, that hold at least what is in a vector, by their own word."""
+
+    vector: VersionVector
+    members: bytes
+
+
+class Heard(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Members, by the bits of the sender's roster, that were heard so many seconds ago, or later."""
+
+    age_seconds: float
+    members: bytes
 
 
 class Fence(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -52,7 +76,11 @@ class Digest(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
     Attributes:
         own: the sender's row.
         floor: operations at or below it are no longer in the sender's log: who lacks some of them needs a snapshot.
-        rows: rows of members that the receiver is not connected with, as far as they changed; bounded in number.
+        introductions: members that the receiver may not know yet; bounded in number.
+        roster: the fingerprint of the sender's roster.
+        incarnations: the fingerprint of all incarnations that the sender knows.
+        claims: what members hold that the receiver is not connected with, as far as it may not know.
+        heard: when they were heard.
         fences: all removed replicas.
         neighbours: the members with which the sender is connected; what they have, it need not be told by others.
         beginning: how often something sent on this connection was not taken (a gap, a failed disk): if that is more
@@ -63,7 +91,11 @@ class Digest(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
 
     own: Row
     floor: VersionVector
-    rows: tuple[Row, ...] = ()
+    introductions: tuple[Introduction, ...] = ()
+    roster: int = 0
+    incarnations: int = 0
+    claims: tuple[Claim, ...] = ()
+    heard: tuple[Heard, ...] = ()
     fences: tuple[Fence, ...] = ()
     neighbours: tuple[str, ...] = ()
     beginning: int = 0
@@ -76,11 +108,15 @@ class Heartbeat(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fie
 
     Attributes:
         fingerprint: of the sender's vector; if the receiver knows another, it asks for a digest.
-        ages: members that the receiver is not connected with, and how many seconds ago each was heard.
+        roster: the fingerprint of the sender's roster.
+        incarnations: the fingerprint of all incarnations that the sender knows.
+        heard: members that the receiver is not connected with, and when they were heard.
     """
 
     fingerprint: int
-    ages: tuple[tuple[str, float], ...] = ()
+    roster: int = 0
+    incarnations: int = 0
+    heard: tuple[Heard, ...] = ()
 
 
 class Acknowledgement(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="ack"):

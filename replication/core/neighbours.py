@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from crdts import VersionVector
 from replication.core.link import Link
 
 
@@ -34,7 +35,7 @@ class Neighbours:
         """Return a new link to a peer; it replaces an earlier one."""
         self._epochs += 1
         self._links.pop(peer, None)
-        self._links[peer] = link = Link(peer, self._epochs, self._free_bit())
+        self._links[peer] = link = Link(peer, self._epochs)
         self.ids = tuple(sorted(self._links))
         return link
 
@@ -43,12 +44,12 @@ class Neighbours:
         self._links.pop(peer, None)
         self.ids = tuple(sorted(self._links))
 
-    def _free_bit(self) -> int:
-        taken = {link.bit for link in self._links.values()}
-        bit = 1
-        while bit in taken:
-            bit <<= 1
-        return bit
+    def hear_rumour(self, peer: str, vector: VersionVector) -> None:
+        """Note that others say that a peer holds something; it is told, if it did not say so itself."""
+        link = self._links[peer]
+        if link.ready and not link.said.descends(vector):
+            link.rumour = link.rumour.merge(vector)
+            link.told_matrix = None
 
     def begin(self, link: Link) -> None:
         """Begin again with what a peer has said that it holds; answers to earlier reads are void."""

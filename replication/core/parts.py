@@ -55,7 +55,7 @@ class Parts:
         self.members = members = Members(me, settings)
         self.neighbours = links = Neighbours()
         self.own_log = log = OwnLog(start.log_id, start.fresh_log_id, holdings)
-        self.incarnation = said = Incarnation(me, int(facts.get("incarnation", b"0")), start.address)
+        self.incarnation = said = Incarnation(me, int(facts.get("incarnation", b"0")), start.address, members)
         self.scrutiny = scrutiny = Scrutiny(log, holdings)
         self.tally = tally = Tally(me, holdings, members, start.expected)
         self.stability = Stability(holdings, members, tally)

@@ -105,7 +105,7 @@ class Questions:
                 effects.send.append(Send(back, answer))
             return
         inquiry = self._tally.inquiry(answer.number)
-        if inquiry is None or self._members.get(answer.replica_id) is None:
+        if inquiry is None or answer.replica_id not in self._members:
             return
         if link.peer != answer.replica_id and not self._scrutiny.is_possible(answer.vector):
             return  # whoever led it back is not at fault

@@ -45,6 +45,7 @@ class Reception:
             case Digest():
                 self._take_digest(now, link, message, effects)
             case Heartbeat():
+                parts.membership.agree(link, message)
                 parts.gossip.hear(now, link, message, effects)
             case Question():
                 parts.questions.answer(link, message, effects)
@@ -65,7 +66,8 @@ class Reception:
             return
         if not parts.scrutiny.believes(link, row.vector.merge(digest.staged), effects):
             return
-        parts.members.say(row, now, direct=True)
+        link.incarnation, introductions = row.incarnation, parts.members.introductions
+        parts.members.say(row, now)
         if not link.ready or digest.beginning > link.beginning:
             link.said = row.vector
             link.beginning = digest.beginning
@@ -80,7 +82,9 @@ class Reception:
             parts.membership.fence(fence, effects)
         if link.peer in parts.members.fences:
             return
-        parts.membership.hear(link, digest.rows, now, effects)
+        parts.membership.hear(link, digest, now, effects)
+        if parts.members.introductions != introductions:
+            parts.gossip.pass_on(now, effects)
         self._decide_log(effects)
         parts.target.want(now, link, effects)
         if digest.asks:
@@ -91,7 +95,7 @@ class Reception:
     def _take_acknowledgement(self, link: Link, said: Acknowledgement, effects: Effects) -> None:
         parts = self._parts
         if parts.scrutiny.believes(link, said.vector, effects):
-            parts.members.acknowledge(link.peer, said.vector)
+            parts.members.acknowledge(link.peer, link.incarnation, said.vector)
             link.hold(link.said.merge(said.vector))
             link.compare(parts.holdings.floor)
             parts.tally.announce(said.vector, effects)

@@ -11,7 +11,8 @@ it has a module of its own, whose head tells how it works:
 * `intake`: what peers send is stored, if it is the next; `scrutiny` finds what is wrong with it.
 * `gossip`: peers are told what we hold, by digests, heartbeats and acknowledgements.
 * `own_log`, `incarnation`: identity is never reused.
-* `membership`, `members`, `stability`: who belongs to the cluster, who is silent, what all of them hold.
+* `membership`, `members`, `stability`: who belongs to the cluster, and what all of them hold; kept in `roster` (sets of
+  members are bits), `matrix` (what each holds) and `silence` (when each was heard).
 * `tally`, `quorum`, `questions`: waiting until so many replicas hold something, or for what they hold.
 * `rounds`: all that is done as time passes; `reception`, `outcomes`: what peers say, and what the disk has done.
 * `snapshot_source`, `snapshot_target`, `bootstrap`, `takeover`: states for whoever is behind what logs still contain.
@@ -143,6 +144,11 @@ class ReplicaCore:
         """Return all that are known, ourselves first, removed ones last."""
         ourselves = MemberReport(self.replica_id, "alive", self.address, self.vector, 0.0)
         return [ourselves, *self._parts.membership.reports(now)]
+
+    def named(self, roster: int, members: int) -> list[str]:
+        """Return the replicas that bits of a roster stand for; none, if ours is another by now."""
+        known = self._parts.members
+        return known.named(members) if roster == known.fingerprint else []
 
     def holders(self, log_id: str, number: int) -> set[str]:
         """Return the replicas that are known to hold an entry durably."""

@@ -16,8 +16,8 @@ class Settings:
         batch_bytes: about how much one message of entries holds.
         window_bytes: how much may be on the way to a peer without acknowledgement.
         incoming_bytes: how much of what a peer sent may wait for the disk.
-        rows_max: how many rows of other members one digest holds.
-        ages_max: of how many members one heartbeat tells when they were heard.
+        introductions_max: how many members one digest introduces.
+        claims_max: how many different things one digest says that members hold.
         ordered: whether the transport keeps the order of messages and loses none, so that a gap is a fault.
     """
 
@@ -29,6 +29,6 @@ class Settings:
     batch_bytes: int = 128 * 1024
     window_bytes: int = 1024 * 1024
     incoming_bytes: int = 8 * 1024 * 1024
-    rows_max: int = 64
-    ages_max: int = 64
+    introductions_max: int = 1_024
+    claims_max: int = 64
     ordered: bool = True

@@ -39,7 +39,7 @@ class Stability:
         if self._tally.is_somebody_unknown or self._looked_at == (ours, changes):
             return
         self._looked_at = ours, changes
-        self._rounds_to_rest = len(self._members) * len(ours) // COMPARED_A_ROUND
+        self._rounds_to_rest = self._members.variety * len(ours) // COMPARED_A_ROUND
         vector = self.vector.merge(self._members.stable(ours))
         if vector != self.vector:
             self.vector = vector

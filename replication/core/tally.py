@@ -38,15 +38,14 @@ class Tally:
 
     def holders(self, log_id: str, number: int) -> set[str]:
         """Return the replicas that are known to hold an entry durably."""
-        held = {member.replica_id for member in self._members if member.vector[log_id] >= number}
+        held = self._members.holders(log_id, number)
         if self._holdings.vector[log_id] >= number:
             held.add(self._replica_id)
         return held
 
     def _numbers(self, log_id: str) -> list[int]:
         """Return up to which number of a log each replica is known to hold it, the highest first."""
-        numbers = [member.vector[log_id] for member in self._members]
-        return sorted([*numbers, self._holdings.vector[log_id]], reverse=True)
+        return sorted([*self._members.numbers(log_id), self._holdings.vector[log_id]], reverse=True)
 
     # Waiting --------------------------------------------------------------------------------------------------
 

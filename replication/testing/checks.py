@@ -45,6 +45,7 @@ class Checks:
         self._replicas: dict[str, Checked] = {}
         self._numbers = 0
         self._largest_message = 0
+        self._true_claims: dict[tuple[int, VersionVector], int] = {}
         self.removed: set[str] = set()
         self.waiting: dict[tuple[str, Hashable], Wait | Asked] = {}
         self.agreements = 0
@@ -183,7 +184,7 @@ class Checks:
         """A replica sends a message."""
         durable = replica.disk.vector
         if isinstance(message, Digest):
-            self._check_rows(replica, message)
+            self._check_claims(replica, message)
         elif isinstance(message, Acknowledgement) or (
             isinstance(message, Answer) and message.replica_id == replica.replica_id
         ):
@@ -225,21 +226,21 @@ class Checks:
         if not {replica.replica_id, peer} & self.removed:
             self.fail("peace", f"{replica.replica_id} refuses {peer}, which {reason}")
 
-    def _check_rows(self, replica: Checked, digest: Digest) -> None:
+    def _check_claims(self, replica: Checked, digest: Digest) -> None:
         if not replica.disk.vector.descends(digest.own.vector):
             self.fail(
                 "durability",
                 f"{replica.replica_id} says {digest.own.vector}, and has only {replica.disk.vector} durably",
             )
-        for row in digest.rows:
-            known = self._known.get(row.replica_id)
-            if known is not None and row.vector is known.row_vector:
-                continue  # what was ever held only grows
-            if known is None or not known.ever.descends(row.vector):
-                self.fail(
-                    "quorums", f"{replica.replica_id} says that {row.replica_id} holds {row.vector}, which it never did"
-                )
-            known.row_vector = row.vector
+        for claim in digest.claims:
+            name, members = (digest.roster, claim.vector), int.from_bytes(claim.members, "little")
+            true = self._true_claims.get(name, 0)  # what was ever held only grows
+            if members & ~true:
+                for replica_id in replica.running.named(digest.roster, members & ~true):
+                    if not self._known[replica_id].ever.descends(claim.vector):
+                        problem = f"says that {replica_id} holds {claim.vector}, which it never did"
+                        self.fail("quorums", f"{replica.replica_id} {problem}")
+                self._true_claims[name] = true | members
 
     # Agreement ----------------------------------------------------------------------------------------------------
 

@@ -56,13 +56,11 @@ class Known:
     Attributes:
         ever: what was ever durable there.
         told: what it last said that it holds.
-        row_vector: the last that somebody said of it, and that is true.
         stable: the highest version that it said to be stable.
         went_back: its disk was restored: it may know less than before.
     """
 
     ever: VersionVector = field(default_factory=VersionVector)
     told: VersionVector = field(default_factory=VersionVector)
-    row_vector: VersionVector | None = None
     stable: VersionVector = field(default_factory=VersionVector)
     went_back: bool = False

@@ -59,10 +59,10 @@ def draw(seed: int) -> Plan:
         batch_bytes=random.choice([200, 1000, 128 * 1024]),
         window_bytes=random.choice([600, 5000, 1024 * 1024]),
         incoming_bytes=random.choice([1000, 8 * 1024 * 1024]),
-        rows_max=random.choice([2, 64]),
+        introductions_max=random.choice([2, 64]),
         ordered=ordered,
     )
-    settings = replace(settings, ages_max=settings.rows_max)
+    settings = replace(settings, claims_max=settings.introductions_max)
     rate = 0.0 if ordered and random.random() < 0.5 else random.random()
     faults = NetworkFaults(
         delay_seconds=(0.001, random.choice([0.01, 0.1, 0.4])),

@@ -102,7 +102,7 @@ async def mallory_at(node: Node) -> AsyncIterator[Mallory]:
 
 
 def digest(vector: VersionVector = NOTHING, *, speaker: str = "mallory", floor: VersionVector = NOTHING) -> Digest:
-    return Digest(Row(speaker, 1, 1, MALLORY, vector, 0.0, ""), floor)
+    return Digest(Row(speaker, 1, MALLORY, vector, ""), floor)
 
 
 def forged(log_id: str, number: int) -> LogEntry:

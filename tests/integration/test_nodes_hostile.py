@@ -84,7 +84,7 @@ STRANGERS: dict[str, tuple[Callable[[], Handshake], int | None, str]] = {
     "another secret": (lambda: stranger("mallory", CLUSTER, "wrong"), None, "the secrets differ"),
     "no secret": (lambda: stranger("mallory", CLUSTER, None), None, "only one of the two has a secret"),
     "another cluster": (lambda: stranger("mallory", "office", SECRET), None, "the clusters differ"),
-    "another protocol version": (lambda: stranger("mallory", CLUSTER, SECRET), 2, "the protocol versions differ"),
+    "another protocol version": (lambda: stranger("mallory", CLUSTER, SECRET), 9, "the protocol versions differ"),
 }
 
 

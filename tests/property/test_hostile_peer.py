@@ -17,11 +17,14 @@ from crdts import VersionVector
 from replication.core.messages import (
     Acknowledgement,
     Answer,
+    Claim,
     Cursor,
     Digest,
     Entries,
     Fence,
+    Heard,
     Heartbeat,
+    Introduction,
     Message,
     Question,
     Row,
@@ -48,7 +51,6 @@ class Liar:
         self.random = random
         self.anna = anna
         self.ben = ben
-        self.sequence = 0
 
     def message(self) -> Message:
         kind = self.random.choice([Digest, Heartbeat, Acknowledgement, Entries, Entries, Question, Answer, Cursor, Row])
@@ -56,7 +58,7 @@ class Liar:
             case _ if kind is Digest:
                 return self.digest()
             case _ if kind is Heartbeat:
-                return Heartbeat(self.number(), tuple((self.name(), self.age()) for _ in range(3)))
+                return Heartbeat(self.number(), self.roster(), self.roster(), self.heard())
             case _ if kind is Acknowledgement:
                 return Acknowledgement(self.vector())
             case _ if kind is Entries:
@@ -74,23 +76,37 @@ class Liar:
 
     def digest(self) -> Digest:
         speaker = "ben" if self.random.random() < 0.05 else "mallory"
-        self.sequence += self.random.choice([1, 1, 1, 0, -1])
-        rows = [self.row(self.random.choice(["anna", "carla", "ben"])) for _ in range(self.random.randint(0, 2))]
+        met = tuple(self.introduction() for _ in range(self.random.randint(0, 2)))
+        claims = tuple(self.claim() for _ in range(self.random.randint(0, 2)))
         fences = [Fence("carla", self.vector(1))] if self.random.random() < 0.05 else []
         own = self.row(speaker)
         floor = self.random.choice([VersionVector(), VersionVector(), own.vector.meet(self.vector()), self.vector()])
         neighbours = tuple({self.name() for _ in range(2)})
-        return Digest(
-            own, floor, tuple(rows), tuple(fences), neighbours, self.random.randint(0, 2), self.flips(), self.vector()
+        said = own, floor, met, self.roster(), self.roster(), claims, self.heard(), tuple(fences), neighbours
+        return Digest(*said, self.random.randint(0, 2), self.flips(), self.vector())
+
+    def introduction(self) -> Introduction:
+        return Introduction(self.name(), self.random.randint(0, 2), self.random.choice(["", "127.0.0.1:1"]))
+
+    def claim(self) -> Claim:
+        """Claims what others hold; of Ben nothing but what is true, or what can be noticed."""
+        who = self.random.choice(["anna", "carla", "ben"])
+        return Claim(
+            self.row(who).vector, self.random.choice([self.anna.bits(who), b"", b"\xff" if who == "ben" else b""])
         )
+
+    def heard(self) -> tuple[Heard, ...]:
+        return tuple(Heard(self.age(), self.random.randbytes(self.random.choice([0, 1, 2]))) for _ in range(3))
+
+    def roster(self) -> int:
+        return self.random.choice([*self.anna.rosters, self.number()])
 
     def row(self, replica_id: str) -> Row:
         log_id = self.random.choice([f"{replica_id}~1", ANNA, "mallory~2"])
-        numbers = self.random.randint(0, 2), max(0, self.sequence)
         vector = self.vector(0.3)
         if replica_id == "ben" and vector[ANNA] <= self.anna.held[ANNA]:
             vector = vector.meet(self.ben.held)
-        return Row(replica_id, *numbers, log_id, vector, self.age(), self.random.choice(["", "127.0.0.1:1"]))
+        return Row(replica_id, self.random.randint(0, 2), log_id, vector, self.random.choice(["", "127.0.0.1:1"]))
 
     def vector(self, lies: float = 0.1) -> VersionVector:
         """What Mallory may hold, and sometimes what nobody can: what Anna has not written yet."""

@@ -17,11 +17,14 @@ from replication import wire
 from replication.core.messages import (
     Acknowledgement,
     Answer,
+    Claim,
     Cursor,
     Digest,
     Entries,
     Fence,
+    Heard,
     Heartbeat,
+    Introduction,
     Message,
     Question,
     Row,
@@ -39,7 +42,10 @@ replica_ids = st.text(st.characters(exclude_characters="\0~", exclude_categories
 log_ids = st.builds(lambda replica_id, run: f"{replica_id}~{run:x}", replica_ids, st.integers(0, 2**64 - 1))
 vectors = st.dictionaries(log_ids, counters, max_size=5).map(VersionVector)
 ages = st.floats(0, 1e9)
-rows = st.builds(Row, replica_ids, numbers, numbers, log_ids, vectors, ages, st.sampled_from(["", "127.0.0.1:7401"]))
+addresses = st.sampled_from(["", "127.0.0.1:7401"])
+rows = st.builds(Row, replica_ids, numbers, log_ids, vectors, addresses)
+members = st.binary(max_size=20)
+heard = st.builds(Heard, ages, members)
 entries = st.builds(
     LogEntry, log_ids, counters, st.sampled_from(["events", "operations"]), st.integers(0, 2**32 - 1), st.binary()
 )
@@ -56,14 +62,18 @@ messages = st.one_of(
         Digest,
         rows,
         vectors,
-        several(rows),
+        several(st.builds(Introduction, replica_ids, numbers, addresses)),
+        numbers,
+        numbers,
+        several(st.builds(Claim, vectors, members)),
+        several(heard),
         several(st.builds(Fence, replica_ids, vectors)),
         several(replica_ids),
         numbers,
         st.booleans(),
         vectors,
     ),
-    st.builds(Heartbeat, numbers, several(st.tuples(replica_ids, ages))),
+    st.builds(Heartbeat, numbers, numbers, numbers, several(heard)),
     st.builds(Acknowledgement, vectors),
     st.builds(Entries, several(entries), numbers),
     st.builds(SnapshotRequest, cursors, st.none() | vectors, vectors),

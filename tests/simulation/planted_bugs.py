@@ -261,7 +261,8 @@ class CountsTheSilent(ReplicaCore):
         members, tally = self._parts.members, self._parts.tally
 
         def numbers(log_id):
-            vectors = [self.vector if member.row is None else member.vector for member in members]
+            held = [members.get(replica_id).vector for replica_id in members]
+            vectors = [vector or self.vector for vector in held]
             return sorted([vector[log_id] for vector in [self.vector, *vectors]], reverse=True)
 
         tally._numbers = numbers
@@ -279,14 +280,14 @@ class ReadsEarly(ReplicaCore):
 
 @plant("others said to hold what we hold", "quorums", "durability")
 class SpeaksForOthers(ReplicaCore):
-    """Passes on the rows of others with its own vector in them."""
+    """Passes on what others hold with its own vector in it."""
 
     def tick(self, now):
         effects = super().tick(now)
         for place, send in enumerate(effects.send):
-            if isinstance(send.message, Digest) and send.message.rows:
-                rows = tuple([msgspec.structs.replace(row, vector=self.vector) for row in send.message.rows])
-                effects.send[place] = Send(send.peer, msgspec.structs.replace(send.message, rows=rows))
+            if isinstance(send.message, Digest) and send.message.claims:
+                claims = tuple([msgspec.structs.replace(claim, vector=self.vector) for claim in send.message.claims])
+                effects.send[place] = Send(send.peer, msgspec.structs.replace(send.message, claims=claims))
         return effects
 
 
@@ -308,7 +309,7 @@ class ForgetsTheSilent(ReplicaCore):
         members = self._parts.members
 
         def stable(ours):
-            for member in members:
+            for member in map(members.get, members):
                 if member.state == "alive":
                     ours = ours.meet(member.vector)
             return ours
@@ -337,7 +338,13 @@ class LeavesOutAKey(ReplicaCore):
         return super().states_loaded(now, read, list(states)[:-1], after_key, held, complete=complete)
 
 
-@plant("states merged before all of them are there", "convergence", draw_plan=draw_newcomers)
+@plant(
+    "states merged before all of them are there",
+    "convergence",
+    "causal delivery",
+    draw_plan=draw_newcomers,
+    first_seed=5,
+)
 class MergesAsTheyCome(ReplicaCore):
     """Joins states into its own as soon as they are staged."""
 

@@ -143,7 +143,7 @@ def test_a_greeting_that_was_altered_on_the_way_is_refused():
 
 def test_another_protocol_version_is_refused_whatever_else_it_says():
     _, listener = sides()
-    with pytest.raises(PeerRefusedError, match="the protocol versions differ: 1 and 9"):
+    with pytest.raises(PeerRefusedError, match="the protocol versions differ: 2 and 9"):
         listener.receive(msgspec.msgpack.encode(["calliope", 9, {"all": "else"}, "has changed"]))
 
 
@@ -154,14 +154,14 @@ def test_another_protocol_version_is_refused_whatever_else_it_says():
         b"\xff" * 40,
         b"GET / HTTP/1.1\r\n",
         msgspec.msgpack.encode(["kalliope", 1]),
-        msgspec.msgpack.encode(["calliope", 1, "shop"]),
-        msgspec.msgpack.encode(["calliope", 1, "shop", "a~b", "", True, bytes(16), bytes(32)]),
-        msgspec.msgpack.encode(["calliope", 1, "", "berlin", "", True, bytes(16), bytes(32)]),
-        msgspec.msgpack.encode(["calliope", 1, "shop", "berlin", "a\0", True, bytes(16), bytes(32)]),
-        msgspec.msgpack.encode(["calliope", 1, "shop", "berlin", "", True, bytes(16), b"short"]),
+        msgspec.msgpack.encode(["calliope", 2, "shop"]),
+        msgspec.msgpack.encode(["calliope", 2, "shop", "a~b", "", True, bytes(16), bytes(32)]),
+        msgspec.msgpack.encode(["calliope", 2, "", "berlin", "", True, bytes(16), bytes(32)]),
+        msgspec.msgpack.encode(["calliope", 2, "shop", "berlin", "a\0", True, bytes(16), bytes(32)]),
+        msgspec.msgpack.encode(["calliope", 2, "shop", "berlin", "", True, bytes(16), b"short"]),
         b"\x91" * 2000,
-        b"\x93\xa8calliope\x01" + b"\x91" * 2000,
-        b"\x98\xa8calliope\x01" + b"\x81" * 2000,
+        b"\x93\xa8calliope\x02" + b"\x91" * 2000,
+        b"\x98\xa8calliope\x02" + b"\x81" * 2000,
         b"\x92\xa7refused" + b"\x91" * 2000,
         bytes(GREETING_BYTES_MAX + 1),
     ],

@@ -30,8 +30,8 @@ def core(replica_id: str, *peers: str) -> ReplicaCore:
 
 
 def greeting(peer: str, *neighbours: str) -> Digest:
-    row = Row(peer, 1, 1, f"{peer}~1", VersionVector(), 0.0, "")
-    return Digest(row, VersionVector(), (), (), neighbours, 0, asks=False)
+    row = Row(peer, 1, f"{peer}~1", VersionVector(), "")
+    return Digest(row, VersionVector(), neighbours=neighbours)
 
 
 def questions(effects: Effects) -> list[tuple[str, Question]]:

@@ -8,11 +8,14 @@ from replication import wire, wire_shapes
 from replication.core.messages import (
     Acknowledgement,
     Answer,
+    Claim,
     Cursor,
     Digest,
     Entries,
     Fence,
+    Heard,
     Heartbeat,
+    Introduction,
     Message,
     Question,
     Row,
@@ -25,14 +28,18 @@ from replication.wire import decode, encode
 
 BERLIN, PARIS = "berlin~0011223344556677", "päris~a"
 VECTOR = VersionVector({BERLIN: 7, PARIS: 2**63 - 1})
-ROW = Row("berlin", 3, 12, BERLIN, VECTOR, 0.25, "127.0.0.1:7401")
+ROW = Row("berlin", 3, BERLIN, VECTOR, "127.0.0.1:7401")
+MET = Introduction("rome", 2, "127.0.0.1:7402")
+HEARD = (Heard(0.25, b"\x05"), Heard(1.5, b"\x00\x80"))
 CHANGE = Versioned("cart", BERLIN, 1, {}, 1_700_000_000_000_000, None, (), {}, (Item("orset", 1, b"\x01\x02"),))
 ENTRY = log_entry(BERLIN, 8, "operations", [CHANGE])
 
 MESSAGES: dict[str, Message] = {
-    "digest": Digest(ROW, VECTOR, (ROW, ROW), (Fence("rome", VECTOR),), ("päris",), 3, True),
+    "digest": Digest(
+        ROW, VECTOR, (MET, MET), 7, 8, (Claim(VECTOR, b"\x03"),), HEARD, (Fence("rome", VECTOR),), ("päris",), 3, True
+    ),
     "smallest digest": Digest(ROW, VersionVector()),
-    "heartbeat": Heartbeat(2**32 - 1, (("päris", 1.5),)),
+    "heartbeat": Heartbeat(2**32 - 1, 2**63 - 1, 0, HEARD),
     "acknowledgement": Acknowledgement(VECTOR),
     "entries": Entries((ENTRY, log_entry(PARIS, 1, "events", [CHANGE])), 4),
     "snapshot request": SnapshotRequest(Cursor("cart", 5), VECTOR),
@@ -78,7 +85,7 @@ def raw(*fields: object) -> bytes:
     return bytes((wire.FORMAT,)) + msgspec.msgpack.encode(fields)
 
 
-ROW_FIELDS = ["berlin", 3, 12, BERLIN, {BERLIN: 1}, 0.25, "127.0.0.1:7401"]
+ROW_FIELDS = ["berlin", 3, BERLIN, {BERLIN: 1}, "127.0.0.1:7401"]
 
 
 def row_with(place: int, value: object) -> list[object]:
@@ -105,13 +112,19 @@ LIES: dict[str, bytes] = {
     "a replica id with an incarnation": raw("digest", row_with(0, BERLIN), {}),
     "a replica id that is empty": raw("digest", row_with(0, ""), {}),
     "an incarnation that is negative": raw("digest", row_with(1, -1), {}),
-    "an age that is negative": raw("digest", row_with(5, -0.5), {}),
-    "an age that is infinite": raw("digest", row_with(5, float("inf")), {}),
-    "an age that is no number": raw("digest", row_with(5, float("nan")), {}),
-    "an age of a member that is no number": raw("heartbeat", 1, [["berlin", float("nan")]]),
-    "an address that is too long": raw("digest", row_with(6, "a" * 301), {}),
-    "a neighbour with NUL": raw("digest", ROW_FIELDS, {}, [], [], ["a\0"]),
-    "a beginning that is a boolean": raw("digest", ROW_FIELDS, {}, [], [], [], True, False),
+    "an age that is negative": raw("heartbeat", 1, 1, 1, [[-0.5, b"\x01"]]),
+    "an age that is infinite": raw("heartbeat", 1, 1, 1, [[float("inf"), b"\x01"]]),
+    "an age that is no number": raw("heartbeat", 1, 1, 1, [[float("nan"), b"\x01"]]),
+    "members that are text": raw("heartbeat", 1, 1, 1, [[1.0, "berlin"]]),
+    "a roster that is negative": raw("heartbeat", 1, -1),
+    "incarnations that are negative": raw("heartbeat", 1, 1, -1),
+    "an address that is too long": raw("digest", row_with(4, "a" * 301), {}),
+    "somebody introduced without an id": raw("digest", ROW_FIELDS, {}, [["", 1, ""]]),
+    "somebody introduced with a long address": raw("digest", ROW_FIELDS, {}, [["rome", 1, "a" * 301]]),
+    "somebody introduced with a negative incarnation": raw("digest", ROW_FIELDS, {}, [["rome", -1, ""]]),
+    "a claim of an illegal log": raw("digest", ROW_FIELDS, {}, [], 1, 1, [[{"berlin": 1}, b"\x01"]]),
+    "a neighbour with NUL": raw("digest", ROW_FIELDS, {}, [], 0, 0, [], [], [], ["a\0"]),
+    "a beginning that is a boolean": raw("digest", ROW_FIELDS, {}, [], 0, 0, [], [], [], [], True, False),
     "a beginning that is negative": raw("entries", [], -1),
     "an entry with the number zero": raw("entries", [[BERLIN, 0, "events", 1, b""]]),
     "an entry with a number of 64 bits": raw("entries", [[BERLIN, 2**63, "events", 1, b""]]),
@@ -138,15 +151,20 @@ def test_a_lie_is_malformed(name):
     "data",
     [
         raw("ack", {f"b~{number:x}": 1 for number in range(wire_shapes.LOGS_MAX + 1)}),
-        raw("digest", ROW_FIELDS, {}, [ROW_FIELDS] * (wire_shapes.ROWS_MAX + 1)),
-        raw("digest", ROW_FIELDS, {}, [], [["rome", {}]] * (wire_shapes.FENCES_MAX + 1)),
-        raw("digest", ROW_FIELDS, {}, [], [], ["rome"] * (wire_shapes.NEIGHBOURS_MAX + 1)),
-        raw("heartbeat", 1, [["rome", 1.0]] * (wire_shapes.ROWS_MAX + 1)),
+        raw("digest", ROW_FIELDS, {}, [["rome", 1, ""]] * (wire_shapes.INTRODUCTIONS_MAX + 1)),
+        raw("digest", ROW_FIELDS, {}, [], 0, 0, [[{}, b"\x01"]] * (wire_shapes.CLAIMS_MAX + 1)),
+        raw("digest", ROW_FIELDS, {}, [], 0, 0, [[{}, b"\x01" * (wire_shapes.MEMBERS_MAX // 8 + 1)]]),
+        raw("digest", ROW_FIELDS, {}, [], 0, 0, [], [], [["rome", {}]] * (wire_shapes.FENCES_MAX + 1)),
+        raw("digest", ROW_FIELDS, {}, [], 0, 0, [], [], [], ["rome"] * (wire_shapes.NEIGHBOURS_MAX + 1)),
+        raw("heartbeat", 1, 1, 1, [[1.0, b"\x01"]] * (wire_shapes.HEARD_MAX + 1)),
         raw("entries", [[BERLIN, 1, "events", 1, b""]] * (wire_shapes.ENTRIES_MAX + 1)),
         raw("snapshot", ["", 0], {}, [["k", "t", b""]] * (wire_shapes.STATES_MAX + 1), [], None),
         raw("snapshot", ["", 0], {}, [], [[BERLIN, 1, "events", 1, b""]] * (wire_shapes.ENTRIES_MAX + 1), None),
     ],
-    ids=["logs", "rows", "fences", "neighbours", "ages", "entries", "states", "entries of a snapshot"],
+    ids=[
+        *("logs", "introductions", "claims", "members", "fences", "neighbours", "heard"),
+        *("entries", "states", "entries of a snapshot"),
+    ],
 )
 def test_more_than_a_limit_is_malformed(data):
     with pytest.raises(MalformedMessageError, match="of length <="):

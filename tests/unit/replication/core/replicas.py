@@ -1,6 +1,7 @@
 """Cores whose effects are carried out by hand, on a journal in memory; nothing here waits, and nothing is random."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from random import Random
 
 from calliope.errors import CalliopeError
@@ -23,9 +24,10 @@ from replication.core.effects import (
     Unstage,
     UseLog,
 )
-from replication.core.messages import Digest, Fence, Message, Row, SnapshotChunk
+from replication.core.messages import Claim, Digest, Fence, Heard, Introduction, Message, Row, SnapshotChunk
 from replication.core.replica import ReplicaCore
 from replication.core.settings import Settings
+from replication.core.silence import as_bytes
 
 NOTHING = VersionVector()
 
@@ -52,21 +54,29 @@ def digest(
     held: VersionVector = NOTHING,
     *,
     floor: VersionVector = NOTHING,
-    rows: Sequence[Row] = (),
+    introductions: Sequence[Introduction] = (),
+    rosters: tuple[int, int] = (0, 0),
+    claims: Sequence[Claim] = (),
+    heard: Sequence[Heard] = (),
     fences: Sequence[Fence] = (),
     neighbours: Sequence[str] = (),
     beginning: int = 0,
     asks: bool = False,
-    sequence: int = 1,
+    incarnation: int = 1,
 ) -> Digest:
-    own = row(peer, held, sequence=sequence)
-    return Digest(own, floor, tuple(rows), tuple(fences), tuple(neighbours), beginning, asks)
+    own = Row(peer, incarnation, f"{peer}~1", held, "")
+    told = tuple(introductions), *rosters, tuple(claims), tuple(heard)
+    return Digest(own, floor, *told, tuple(fences), tuple(neighbours), beginning, asks)
 
 
-def row(
-    replica_id: str, held: VersionVector = NOTHING, *, incarnation: int = 1, sequence: int = 1, age: float = 0.0
-) -> Row:
-    return Row(replica_id, incarnation, sequence, f"{replica_id}~1", held, age, "")
+@dataclass(frozen=True)
+class Told:
+    """What somebody tells of another one."""
+
+    replica_id: str
+    held: VersionVector = NOTHING
+    incarnation: int = 1
+    age: float = 0.0
 
 
 class Replica:
@@ -117,6 +127,28 @@ class Replica:
         for message in messages:
             self.do(self.core.receive(self.now, peer, message))
         return self
+
+    def hear_of(self, peer: str, *others: Told, **more: object) -> "Replica":
+        """Receive a digest of a peer, whose roster is ours when others are introduced, and what it tells of them."""
+        introductions = [Introduction(told.replica_id, told.incarnation, "") for told in others]
+        self.hear(peer, digest(peer, introductions=introductions, **more))
+        claims = [Claim(told.held, self.bits(told.replica_id)) for told in others if told.held]
+        heard = [Heard(told.age, self.bits(told.replica_id)) for told in others if told.incarnation]
+        return self.hear(peer, digest(peer, rosters=self.rosters, claims=claims, heard=heard, **more))
+
+    @property
+    def rosters(self) -> tuple[int, int]:
+        """The fingerprints of our roster, and of all incarnations in it."""
+        members = self.core._parts.members
+        return members.fingerprint, members.incarnations
+
+    def bits(self, *replica_ids: str) -> bytes:
+        """Return the bits of some replicas in our roster."""
+        return as_bytes(self.core._parts.members.bits(replica_ids))
+
+    def named(self, members: bytes) -> list[str]:
+        """Return the replicas that have some bits in our roster."""
+        return self.core.named(self.rosters[0], int.from_bytes(members, "little"))
 
     def meet(self, peer: str, held: VersionVector = NOTHING, **more: object) -> "Replica":
         """Be connected with a peer who says what it holds; forget what was sent to greet it."""

@@ -113,7 +113,7 @@ def test_what_was_forgotten_between_reading_and_sending_is_not_jumped_over():
     anna = Replica().meet("ben").write(3)
     anna.take_sent()
     anna.log.forget_operations(2)
-    anna.hear("ben", digest("ben", beginning=1, sequence=2))
+    anna.hear("ben", digest("ben", beginning=1))
     assert sent(anna, "ben") == []
     anna.core.compacted(anna.log.state.floor)
     anna.hear("ben", Acknowledgement(vector(anna=2)))
@@ -170,7 +170,7 @@ def test_what_was_passed_over_and_has_arrived_is_not_sent(anna):
 
 
 def test_a_writer_that_is_silent_is_not_relied_upon(anna):
-    anna.wait(4.0).hear("carla", digest("carla", neighbours=["anna", "ben"], sequence=2)).meet("dora")
+    anna.wait(4.0).hear("carla", digest("carla", neighbours=["anna", "ben"])).meet("dora")
     anna.hear("dora", Entries((entry("ben~1", 1),)))
     assert sent(anna, "carla") == [["ben~1:1"]]
 
@@ -179,7 +179,7 @@ def test_of_a_long_log_what_precedes_its_tail_is_not_passed_over():
     anna = Replica(settings=Settings(batch_bytes=BODY))
     anna.meet("ben", neighbours=["anna", "carla"]).hear("ben", Entries(entries("ben~1", 1, 3)))
     anna.meet("carla", neighbours=["anna", "ben"])
-    anna.hear("carla", digest("carla", beginning=1, neighbours=["anna", "ben"], sequence=2))
+    anna.hear("carla", digest("carla", beginning=1, neighbours=["anna", "ben"]))
     assert sent(anna, "carla") == [["ben~1:1"], ["ben~1:2"]]
 
 
@@ -198,14 +198,14 @@ def test_what_is_not_acknowledged_in_time_is_sent_again():
 def test_a_peer_that_asks_to_begin_again_is_sent_all_that_it_lacks():
     anna = Replica().meet("ben").write(2)
     anna.take_sent()
-    anna.hear("ben", digest("ben", vector(anna=1), beginning=1, sequence=2))
+    anna.hear("ben", digest("ben", vector(anna=1), beginning=1))
     (message,) = anna.messages(Entries)
     assert (names([message]), message.beginning) == ([["anna~1:2"]], 1)
 
 
 def test_the_same_digest_twice_does_not_begin_again_twice():
     anna = Replica().meet("ben").write(2)
-    again = digest("ben", beginning=1, sequence=2)
+    again = digest("ben", beginning=1)
     anna.take_sent()
     anna.hear("ben", again, again)
     assert sent(anna, "ben") == [["anna~1:1", "anna~1:2"]]
@@ -222,7 +222,7 @@ def test_a_page_that_was_read_before_a_new_beginning_is_not_sent():
 
 def test_a_removed_replica_sends_nothing_any_more():
     anna = Replica().meet("ben")
-    anna.hear("ben", digest("ben", fences=[Fence("anna", vector())], sequence=2)).write()
+    anna.hear("ben", digest("ben", fences=[Fence("anna", vector())])).write()
     assert anna.core.is_removed
     assert sent(anna, "ben") == []
 
@@ -232,7 +232,7 @@ def test_a_peer_behind_the_floor_is_sent_no_entries_that_lack_their_past():
     anna.do(anna.core.connected(0.0, "ben"))
     anna.hear("ben", digest("ben"))
     assert sent(anna, "ben") == []
-    anna.hear("ben", Acknowledgement(vector(anna=2)), digest("ben", vector(anna=2), sequence=2))
+    anna.hear("ben", Acknowledgement(vector(anna=2)), digest("ben", vector(anna=2)))
     assert sent(anna, "ben") == [["anna~1:3"]]
 
 

@@ -4,9 +4,9 @@ import pytest
 
 from replication.core.effects import MemberChanged, Remember
 from replication.core.members import Members
-from replication.core.messages import Digest, Entries, Fence, Heartbeat
+from replication.core.messages import Claim, Digest, Entries, Fence, Heard, Heartbeat, Introduction
 from replication.core.settings import Settings
-from tests.unit.replication.core.replicas import Replica, digest, entries, entry, row, vector
+from tests.unit.replication.core.replicas import Replica, Told, digest, entries, entry, vector
 
 
 def states(replica: Replica) -> dict[str, str]:
@@ -42,26 +42,28 @@ def test_a_silent_member_is_suspect_then_dead_and_alive_again_when_it_is_heard()
     assert [change.state for change in anna.announced] == ["alive", "suspect", "dead", "alive"]
 
 
-def test_nothing_is_known_of_a_stranger_of_whom_ages_or_rows_are_told():
+def test_nothing_is_known_of_a_stranger_of_whom_anything_is_told():
     members = Members("anna", Settings())
     members.hear("ben", 1.0)
-    members.hear_of([("ben", 1.0)], 2.0)
-    assert not members.say(row("ben"), 1.0, direct=False)
-    assert ("ben" in members, members.judge(100.0)) == (False, [])
+    members.hear_of([Heard(1.0, b"\xff")], 2.0)
+    members.believe(Claim(vector(anna=1), b"\xff"), 0)
+    members.say(digest("ben").own, 1.0)
+    assert ("ben" in members, members.judge(100.0), members.holders("anna~1", 1)) == (False, [], set())
 
 
 def test_a_member_that_others_hear_is_alive():
-    anna = Replica().meet("ben", rows=[row("carla", age=1.0)])
+    anna = Replica().meet("ben").hear_of("ben", Told("carla", age=1.0)).wait(0.1)
     assert states(anna)["carla"] == "alive"
-    anna.wait(1.9)
-    anna.hear("ben", Heartbeat(0, (("carla", 0.1),))).wait(2.0)
+    anna.wait(1.8)
+    carla, all_bits = anna.bits("carla"), b"\xff" * 9
+    anna.hear("ben", Heartbeat(0, *anna.rosters, (Heard(0.1, carla),))).wait(2.0)
     assert states(anna)["carla"] == "alive"
-    anna.hear("ben", Heartbeat(0, (("carla", 60.0), ("nobody", 0.0)))).wait(2.0)
+    anna.hear("ben", Heartbeat(0, *anna.rosters, (Heard(60.0, all_bits),))).wait(2.0)
     assert states(anna) == {"anna": "alive", "ben": "alive", "carla": "suspect"}
 
 
 def test_what_passes_through_others_does_not_become_younger():
-    anna = Replica().meet("ben", rows=[row("carla", age=20.0)]).wait(0.1)
+    anna = Replica().meet("ben").hear_of("ben", Told("carla", age=20.0)).wait(0.1)
     assert states(anna)["carla"] == "dead"
     assert anna.core.members(anna.now)[2].age_seconds == pytest.approx(20.1)
 
@@ -115,7 +117,7 @@ def test_a_removal_survives_a_restart():
 
 def test_what_survivors_hold_of_a_removed_replica_is_taken_and_nothing_beyond():
     anna = Replica().meet("ben").meet("carla", vector(ben=3)).hear("ben", Entries((entry("ben~1", 1),)))
-    anna.hear("carla", digest("carla", vector(ben=3), fences=[Fence("ben", vector(ben=3))], sequence=2))
+    anna.hear("carla", digest("carla", vector(ben=3), fences=[Fence("ben", vector(ben=3))]))
     assert states(anna)["ben"] == "removed"
     anna.hear("carla", Entries(entries("ben~1", 2, 4)))
     assert anna.held == vector(ben=3)
@@ -126,9 +128,9 @@ def test_a_fence_is_raised_by_what_is_known_on_both_sides():
     anna = Replica().meet("ben").meet("carla").hear("ben", Entries(entries("ben~1", 1, 2)))
     anna.do(anna.core.remove(0.0, "ben"))
     anna.take_sent()
-    anna.hear("carla", digest("carla", fences=[Fence("ben", vector(ben=1))], sequence=2)).wait(0.6)
+    anna.hear("carla", digest("carla", fences=[Fence("ben", vector(ben=1))])).wait(0.6)
     assert [message.fences for message in anna.messages(Digest, "carla")] == []
-    anna.hear("carla", digest("carla", vector(ben=5), fences=[Fence("ben", vector(ben=5))], sequence=3)).wait(0.6)
+    anna.hear("carla", digest("carla", vector(ben=5), fences=[Fence("ben", vector(ben=5))])).wait(0.6)
     assert [message.fences for message in anna.messages(Digest, "carla")] == [(Fence("ben", vector(ben=5)),)]
 
 
@@ -144,14 +146,14 @@ def test_what_was_on_its_way_to_the_disk_when_its_writer_was_removed_counts():
 
 def test_a_peer_that_tells_of_its_own_removal_is_refused():
     anna = Replica().meet("ben")
-    anna.hear("ben", digest("ben", fences=[Fence("ben", vector())], asks=True, sequence=2))
+    anna.hear("ben", digest("ben", fences=[Fence("ben", vector())], asks=True))
     assert anna.refused == [("ben", "'ben' was removed from the cluster")]
 
 
 def test_a_removed_replica_does_not_come_back_through_others():
     anna = Replica().meet("ben").meet("carla")
     anna.do(anna.core.remove(0.0, "ben"))
-    anna.hear("carla", digest("carla", rows=[row("ben", sequence=9)], sequence=2))
+    anna.hear_of("carla", Told("ben"))
     assert states(anna)["ben"] == "removed"
 
 
@@ -165,7 +167,7 @@ def test_only_another_member_can_be_removed(whom, why):
 
 def test_a_removed_replica_learns_of_it():
     anna = Replica().meet("ben")
-    anna.hear("ben", digest("ben", fences=[Fence("anna", vector())], sequence=2))
+    anna.hear("ben", digest("ben", fences=[Fence("anna", vector())]))
     assert anna.core.is_removed
 
 
@@ -212,7 +214,7 @@ def test_members_and_fences_that_could_not_be_remembered_are_remembered_at_the_n
 
 def test_many_new_members_of_one_digest_are_remembered_together():
     anna = Replica().meet("ben")
-    digests = digest("ben", rows=[row("carla"), row("dora"), row("emil")], sequence=2)
+    digests = digest("ben", introductions=[Introduction(name, 1, "") for name in ("carla", "dora", "emil")])
     stored = anna.stored_while(lambda: anna.hear("ben", digests))
     assert [persist.name for persist in stored if isinstance(persist, Remember)] == ["members"]
 

@@ -5,7 +5,7 @@ import pytest
 from calliope.stores.versioned import log_entry
 from replication.core.effects import UseLog
 from replication.core.messages import Digest, Entries
-from tests.unit.replication.core.replicas import Replica, change, digest, entry, vector
+from tests.unit.replication.core.replicas import Replica, Told, change, digest, entry, vector
 
 
 def restarted(**start: object) -> Replica:
@@ -49,8 +49,7 @@ def test_replicas_that_are_expected_and_unknown_might_know_more():
 def test_what_others_have_heard_of_a_member_is_not_its_own_word():
     anna = Replica().meet("ben").meet("carla").write(2)
     anna.start()
-    carlas = digest("carla", vector(anna=2)).own
-    anna.meet("ben", vector(anna=2), rows=[carlas])
+    anna.meet("ben", vector(anna=2)).hear_of("ben", Told("carla", vector(anna=2)), held=vector(anna=2))
     assert anna.core.log_id == "anna~2"
 
 

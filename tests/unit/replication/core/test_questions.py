@@ -157,7 +157,7 @@ def test_what_an_asker_holds_counts_as_said():
     anna = Replica().write(3).meet("ben")
     anna.hear("ben", Question("ben", 1, vector(anna=2)))
     assert anna.messages(Answer) == [Answer("ben", 1, "anna", vector(anna=3))]
-    anna.hear("ben", digest("ben", vector(anna=3), sequence=2)).write()
+    anna.hear("ben", digest("ben", vector(anna=3))).write()
     assert [sent.number for message in anna.messages(Entries) for sent in message.entries] == [4]
 
 

@@ -6,7 +6,7 @@ from calliope.stores.versioned import LogEntry
 from crdts import VersionVector
 from replication.core import scrutiny
 from replication.core.messages import Acknowledgement, Answer, Digest, Entries, Question, SnapshotRequest
-from tests.unit.replication.core.replicas import Replica, digest, entries, entry, row, vector
+from tests.unit.replication.core.replicas import Replica, Told, digest, entries, entry, vector
 
 
 @pytest.fixture
@@ -38,14 +38,14 @@ def test_a_digest_that_claims_our_future_is_refused(anna):
 
 def test_a_digest_whose_floor_is_above_what_its_sender_holds_is_refused(anna):
     anna.announced.clear()
-    anna.hear("ben", digest("ben", vector(ben=2), floor=vector(ben=3), sequence=2))
+    anna.hear("ben", digest("ben", vector(ben=2), floor=vector(ben=3)))
     assert_refused(anna, "has dropped operations that it never held")
     assert anna.messages(SnapshotRequest) == []
 
 
 def test_a_digest_of_which_the_staged_part_claims_our_future_is_refused(anna):
     anna.announced.clear()
-    said = digest("ben", vector(ben=2), sequence=2)
+    said = digest("ben", vector(ben=2))
     anna.hear("ben", Digest(said.own, said.floor, staged=FUTURE))
     assert_refused(anna, "claims that anna~1 has a number that was never written")
 
@@ -76,7 +76,7 @@ def test_an_answer_that_lies_and_was_led_back_is_passed_over(anna):
 def test_nobody_is_counted_for_a_row_that_claims_our_future(anna):
     anna.do(anna.core.wait_for(0.0, "next", "anna~1", 2, 2))
     anna.announced.clear()
-    anna.hear("ben", digest("ben", rows=[row("carla", FUTURE)], sequence=2))
+    anna.hear_of("ben", Told("carla", FUTURE))
     anna.write()
     assert anna.core.holders("anna~1", 2) == {"anna"}
     assert (anna.announced, anna.refused) == ([], [])

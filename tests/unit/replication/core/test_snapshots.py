@@ -163,7 +163,7 @@ def test_a_snapshot_goes_on_after_a_crash(steps):
 
 def test_what_is_not_answered_is_asked_again():
     zoe = new().meet("anna", vector(anna=5))
-    zoe.hear("anna", digest("anna", vector(anna=5), floor=vector(anna=3), sequence=2))
+    zoe.hear("anna", digest("anna", vector(anna=5), floor=vector(anna=3)))
     assert zoe.messages(SnapshotRequest) == [SnapshotRequest(Cursor())]
     zoe.wait(4.0)
     assert zoe.messages(SnapshotRequest) == []

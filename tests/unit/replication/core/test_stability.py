@@ -3,7 +3,7 @@
 from replication.core import stability
 from replication.core.effects import Stable
 from replication.core.messages import Acknowledgement, Entries
-from tests.unit.replication.core.replicas import Replica, digest, entries, row, vector
+from tests.unit.replication.core.replicas import Replica, Told, entries, vector
 
 
 def stable(replica: Replica) -> list[object]:
@@ -81,7 +81,7 @@ def test_a_removed_replica_holds_nothing_up():
 def test_the_stable_version_never_goes_back():
     anna = Replica().meet("ben").write().hear("ben", Acknowledgement(vector(anna=1)))
     stable(anna)
-    anna.hear("ben", digest("ben", rows=[row("carla")], sequence=2))
+    anna.hear_of("ben", Told("carla"))
     assert stable(anna) == []
     assert anna.core.stable == vector(anna=1)
 

@@ -5,7 +5,7 @@ import pytest
 from replication.core.effects import Agreed, Effects
 from replication.core.messages import Acknowledgement, Entries
 from replication.core.quorum import required
-from tests.unit.replication.core.replicas import Replica, digest, entries, row, vector
+from tests.unit.replication.core.replicas import Replica, Told, digest, entries, vector
 
 
 def agreed(effects: Effects) -> list[object]:
@@ -72,7 +72,7 @@ def test_an_acknowledgement_counts_for_all_entries_before_it(anna):
 def test_majority_and_all_count_the_members_that_there_are(anna):
     wait_for(anna, "majority", 1, "majority")
     wait_for(anna, "all", 1, "all")
-    anna.hear("ben", Acknowledgement(vector(anna=1))).hear("carla", digest("carla", vector(anna=1), sequence=2))
+    anna.hear("ben", Acknowledgement(vector(anna=1))).hear("carla", digest("carla", vector(anna=1)))
     assert said_to(anna) == ["majority"]
     anna.hear("dora", Acknowledgement(vector(anna=1)))
     anna.do(anna.core.remove(0.0, "emil"))
@@ -90,7 +90,7 @@ def test_replicas_that_are_expected_count_though_they_are_unknown():
 
 def test_what_somebody_says_through_others_counts(anna):
     wait_for(anna, "two", 1, 2)
-    anna.hear("ben", digest("ben", rows=[row("frida", vector(anna=1))], sequence=2))
+    anna.hear_of("ben", Told("frida", vector(anna=1)))
     assert said_to(anna) == ["two"]
 
 
@@ -103,7 +103,7 @@ def test_who_was_removed_does_not_count(anna):
 
 def test_entries_of_others_can_be_waited_for_as_well(anna):
     anna.do(anna.core.wait_for(0.0, "theirs", "ben~1", 2, 2))
-    anna.hear("ben", digest("ben", vector(ben=2), sequence=2))
+    anna.hear("ben", digest("ben", vector(ben=2)))
     assert said_to(anna) == []
     anna.hear("ben", Entries(entries("ben~1", 1, 2)))
     assert said_to(anna) == ["theirs"]
@@ -130,7 +130,7 @@ def test_who_waits_for_two_entries_of_two_logs_gives_both_up(anna):
     anna.do(anna.core.wait_for(0.0, "both", "ben~1", 1, 5))
     anna.core.give_up("both")
     for peer in ("ben", "carla", "dora", "emil"):
-        anna.hear(peer, digest(peer, vector(anna=1, ben=1), sequence=2))
+        anna.hear(peer, digest(peer, vector(anna=1, ben=1)))
     anna.hear("ben", Entries(entries("ben~1", 1, 1)))
     assert said_to(anna) == []
 

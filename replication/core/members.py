@@ -11,7 +11,7 @@ seen. Only `remove` ends that, by an explicit act, behind a *fence*: the highest
 Invariant: what is said of a member counts only for the incarnation of which it was said.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from calliope.stores.versioned import replica_of
 from crdts import VersionVector
@@ -86,22 +86,16 @@ class Members:
 
     # Who they are ---------------------------------------------------------------------------------------------
 
-    def admit(self, replica_id: str, now: float, address: str = "", teller: str = "") -> bool:
+    def admit(self, replica_id: str, now: float, address: str = "") -> bool:
         """Take somebody in, if it is not a member yet; say whether it was new."""
-        if replica_id == self._replica_id or replica_id in self._addresses or replica_id in self.fences:
-            return False
-        self._addresses[replica_id] = address
-        self._roster.add(replica_id)
-        self._silence.admit(self._roster.bit(replica_id), now)
-        self._introduce(Introduction(replica_id, 0, address), teller)
-        return True
+        return replica_id not in self._addresses and self._admit(Introduction(replica_id, 0, address), now, "")
 
     def meet(self, introduction: Introduction, now: float, teller: str) -> bool:
         """Take over who somebody is, by another's word; say whether it was no member before."""
-        is_new = self.admit(introduction.replica_id, now, introduction.address, teller)
-        if introduction.replica_id in self._addresses:
-            self._reincarnate(introduction, teller)
-        return is_new
+        if introduction.replica_id not in self._addresses:
+            return self._admit(introduction, now, teller)
+        self._reincarnate(introduction, teller)
+        return False
 
     def speak(self, incarnation: int) -> None:
         """Note our own incarnation."""
@@ -136,6 +130,16 @@ class Members:
             found.append(introduced)
         found.reverse()
         return found
+
+    def _admit(self, introduction: Introduction, now: float, teller: str) -> bool:
+        replica_id = introduction.replica_id
+        if replica_id == self._replica_id or replica_id in self.fences:
+            return False
+        self._addresses[replica_id] = introduction.address
+        self._roster.add(replica_id, introduction.incarnation)
+        self._silence.admit(self._roster.bit(replica_id), now)
+        self._introduce(introduction, teller)
+        return True
 
     def _reincarnate(self, introduction: Introduction, teller: str = "") -> None:
         """Note an incarnation, if it is later than the known one, or where it listens, if that was not known."""
@@ -274,9 +278,10 @@ class Members:
         if replica_id in self._addresses:
             self._silence.admit(self._roster.bit(replica_id), heard_at)
 
-    def hear_of(self, heard: Iterable[Heard], now: float) -> None:
+    def hear_of(self, heard: Sequence[Heard], now: float) -> None:
         """Take over how many seconds ago another replica with our roster has heard members."""
-        self._silence.hear_of(heard, now, self.others(()))
+        if heard:
+            self._silence.hear_of(heard, now, self.others(()))
 
     @property
     def moment_seconds(self) -> float:

@@ -73,15 +73,15 @@ class Roster:
             bits ^= lowest
         return found
 
-    def add(self, replica_id: str) -> None:
+    def add(self, replica_id: str, incarnation: int = 0) -> None:
         """Give a new replica a number; `arrange` may give it another one."""
         if replica_id < self.ids[-1]:
             self._is_sorted = False
         self._numbers[replica_id] = len(self.ids)
         self.ids.append(replica_id)
-        self._incarnations[replica_id] = 0
+        self._incarnations[replica_id] = incarnation
         self.fingerprint = _sum(self.fingerprint, _fingerprint(replica_id, 0))
-        self.incarnations = _sum(self.incarnations, _fingerprint(replica_id, 0))
+        self.incarnations = _sum(self.incarnations, _fingerprint(replica_id, incarnation))
 
     def incarnate(self, replica_id: str, incarnation: int) -> None:
         """Note the incarnation of a replica."""

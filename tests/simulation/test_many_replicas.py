@@ -15,7 +15,7 @@ from replication.testing.network import topology
 WRITERS = 20
 HOUR = 3600.0
 SETTINGS = Settings(
-    gossip_interval_seconds=300.0, fanout=2, suspect_after_seconds=4 * HOUR, dead_after_seconds=12 * HOUR
+    gossip_interval_seconds=300.0, fanout=1, suspect_after_seconds=4 * HOUR, dead_after_seconds=12 * HOUR
 )
 
 

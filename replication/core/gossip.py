@@ -71,7 +71,9 @@ class Gossip:
                 self._send_digest(link, introductions, claims, now, effects)
             else:
                 rosters = self._members.fingerprint, self._members.incarnations
-                heartbeat = Heartbeat(self._holdings.fingerprint, *rosters, self._heard(link, now))
+                told = (0, 0) if link.told_rosters == rosters else rosters
+                link.told_rosters = rosters
+                heartbeat = Heartbeat(self._holdings.fingerprint, *told, self._heard(link, now))
                 effects.send.append(Send(link.peer, heartbeat))
 
     def tell(self, link: Link, now: float, effects: Effects, *, asks: bool = False) -> None:
@@ -110,7 +112,7 @@ class Gossip:
             link.telling_through = self._members.introductions
             link.told_introductions = 0
             link.forget_knowledge()
-            link.told_rest = None
+            link.told_rest = link.told_rosters = None
 
     def acknowledge(self, link: Link, effects: Effects) -> None:
         """Say which logs have grown durably since a peer was told."""
@@ -161,6 +163,7 @@ class Gossip:
     ) -> None:
         link.told_vector = self._holdings.vector
         link.told_rest = self._rest()
+        link.told_rosters = self._members.fingerprint, self._members.incarnations
         digest = Digest(
             self._incarnation.speak(self._own_log.log_id, self._holdings.vector),
             self._holdings.floor,

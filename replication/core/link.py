@@ -47,6 +47,7 @@ class Link:
         roster: the fingerprint of the peer's roster, as it said last.
         incarnations: the fingerprint of all incarnations that it knows, as it said last.
         agreed: which introduction was the last when it knew the same incarnations as we did.
+        told_rosters: the fingerprints of our roster and of all incarnations that it was told.
         told_matrix: the fingerprint of the roster, and which change of the matrix it was told.
         told_heard_at: when it was told last who was heard.
         knows: what it knows that members hold, by their bits: it told us, or we told it.
@@ -86,6 +87,7 @@ class Link:
     roster: int = 0
     incarnations: int = 0
     agreed: int = 0
+    told_rosters: tuple[int, int] | None = None
     told_matrix: tuple[int, int] | None = None
     told_heard_at: float = float("-inf")
     knows: dict[VersionVector, int] = field(default_factory=dict)

@@ -98,7 +98,8 @@ class Membership:
 
     def agree(self, link: Link, said: Digest | Heartbeat) -> None:
         """Compare a peer's roster with ours."""
-        link.roster, link.incarnations = said.roster, said.incarnations
+        if said.roster:
+            link.roster, link.incarnations = said.roster, said.incarnations
         if link.incarnations == self._members.incarnations:
             link.agree(self._members.introductions)
 

@@ -108,8 +108,8 @@ class Heartbeat(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fie
 
     Attributes:
         fingerprint: of the sender's vector; if the receiver knows another, it asks for a digest.
-        roster: the fingerprint of the sender's roster.
-        incarnations: the fingerprint of all incarnations that the sender knows.
+        roster: the fingerprint of the sender's roster; 0: as it said last.
+        incarnations: the fingerprint of all incarnations that the sender knows; 0: as it said last.
         heard: members that the receiver is not connected with, and when they were heard.
     """
 

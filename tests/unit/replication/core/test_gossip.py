@@ -303,7 +303,7 @@ def test_what_is_sent_while_idle_is_small():
     anna.wait(20.0)
     messages = [message for _, message in anna.take_sent()]
     assert {type(message) for message in messages} == {Heartbeat}
-    assert sum(len(encode(message)) for message in messages) < 20 * 250
+    assert sum(len(encode(message)) for message in messages) < 20 * 200
 
 
 def test_where_messages_are_lost_everything_is_told_again_from_time_to_time():

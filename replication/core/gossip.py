@@ -188,7 +188,7 @@ class Gossip:
                 if len(told) >= self._settings.introductions_max:
                     return told
                 link.told_introductions = number
-                if link.peer not in (introduction.replica_id, teller):
+                if link.peer != introduction.replica_id and link.epoch != teller:
                     told.append(introduction)
         link.told_introductions = members.introductions
         if link.ready and link.peer in members and members.incarnation(link.peer) > link.incarnation:

@@ -45,7 +45,7 @@ class Members:
         self._settled = Matrix()
         self._silence = Silence(settings)
         self._addresses: dict[str, str] = {}
-        self._introduced: dict[str, tuple[int, str, Introduction]] = {}  # who was new last comes last
+        self._introduced: dict[str, tuple[int, int, Introduction]] = {}  # who was new last comes last
         self.introductions = 0
         self.fences: dict[str, VersionVector] = {}
 
@@ -88,9 +88,9 @@ class Members:
 
     def admit(self, replica_id: str, now: float, address: str = "") -> bool:
         """Take somebody in, if it is not a member yet; say whether it was new."""
-        return replica_id not in self._addresses and self._admit(Introduction(replica_id, 0, address), now, "")
+        return replica_id not in self._addresses and self._admit(Introduction(replica_id, 0, address), now)
 
-    def meet(self, introduction: Introduction, now: float, teller: str) -> bool:
+    def meet(self, introduction: Introduction, now: float, teller: int) -> bool:
         """Take over who somebody is, by another's word; say whether it was no member before."""
         if introduction.replica_id not in self._addresses:
             return self._admit(introduction, now, teller)
@@ -121,8 +121,11 @@ class Members:
         """Return who a member is."""
         return self._introduced[replica_id][2]
 
-    def introduced_since(self, introductions: int) -> list[tuple[int, str, Introduction]]:
-        """Return who was new since so many introductions, the first of them first, each with its own and who told."""
+    def introduced_since(self, introductions: int) -> list[tuple[int, int, Introduction]]:
+        """Return who was new since so many introductions, the first of them first, each with its own and its teller.
+
+        The teller is the epoch of a link: who told it on an earlier one may not know it any more.
+        """
         found = []
         for introduced in reversed(self._introduced.values()):
             if introduced[0] <= introductions:
@@ -131,7 +134,7 @@ class Members:
         found.reverse()
         return found
 
-    def _admit(self, introduction: Introduction, now: float, teller: str) -> bool:
+    def _admit(self, introduction: Introduction, now: float, teller: int = 0) -> bool:
         replica_id = introduction.replica_id
         if replica_id == self._replica_id or replica_id in self.fences:
             return False
@@ -141,7 +144,7 @@ class Members:
         self._introduce(introduction, teller)
         return True
 
-    def _reincarnate(self, introduction: Introduction, teller: str = "") -> None:
+    def _reincarnate(self, introduction: Introduction, teller: int = 0) -> None:
         """Note an incarnation, if it is later than the known one, or where it listens, if that was not known."""
         replica_id, incarnation = introduction.replica_id, introduction.incarnation
         known = self._roster.incarnation(replica_id)
@@ -157,7 +160,7 @@ class Members:
             self._matrix.forget(bit)
         self._introduce(introduction, teller)
 
-    def _introduce(self, introduction: Introduction, teller: str) -> None:
+    def _introduce(self, introduction: Introduction, teller: int) -> None:
         self.introductions += 1
         self._introduced.pop(introduction.replica_id, None)
         self._introduced[introduction.replica_id] = self.introductions, teller, introduction

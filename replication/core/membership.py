@@ -109,7 +109,7 @@ class Membership:
             if self._members.knows(introduction):
                 continue
             if introduction.replica_id != self._incarnation.replica_id:
-                is_anybody_new |= self._members.meet(introduction, now, link.peer)
+                is_anybody_new |= self._members.meet(introduction, now, link.epoch)
             elif introduction.incarnation > self._incarnation.number:
                 self._incarnation.outdo(introduction.incarnation, effects)
         if is_anybody_new:

@@ -320,3 +320,11 @@ def test_nothing_is_told_again_before_all_was_told_once():
         anna.meet(peer)
     anna.wait(6.0)
     assert {"dora", "emil", "frida"} <= set(introduced(anna))
+
+
+def test_who_introduced_somebody_and_comes_back_is_introduced_to_him_again():
+    anna = Replica().meet("ben").hear_of("ben", Told("carla"))
+    anna.do(anna.core.disconnected(anna.now, "ben"))
+    anna.take_sent()
+    anna.do(anna.core.connected(anna.now, "ben"))
+    assert introduced(anna) == ["carla"]

@@ -85,7 +85,7 @@ class Holdings:
         return fingerprint(self.vector)
 
 
-@lru_cache(maxsize=1_024)
+@lru_cache(maxsize=64)
 def fingerprint(vector: VersionVector) -> int:
     """Return a number that two equal vectors share, in whatever process, and two others hardly ever."""
     return crc32(repr(sorted(vector.items())).encode())

@@ -163,7 +163,8 @@ class Link:
         if self.knows_by != roster:
             self.knows.clear()
             self.knows_by = roster
-        self.knows[vector] = self.knows.get(vector, 0) | members
+        if members:
+            self.knows[vector] = self.knows.get(vector, 0) | members
 
     def ignorance(self, roster: int, vector: VersionVector, members: int) -> int:
         """Return those of some members of whom the peer may not know that they hold a vector."""

@@ -222,7 +222,7 @@ class Members:
 
     def is_of_us(self, claim: Claim) -> bool:
         """Say whether something is claimed of ourselves."""
-        return bool(int.from_bytes(claim.members, "little") & self._roster.bit(self._replica_id))
+        return bool(int.from_bytes(claim.members, "little") & self.bits((self._replica_id,)))
 
     def named(self, members: int) -> list[str]:
         """Return the ids of replicas with some bits."""

@@ -94,6 +94,7 @@ class Membership:
         if link.roster == members.fingerprint:
             for claim in digest.claims[: self._settings.claims_max]:
                 self._weigh(link, claim, effects)
+            link.forget_others(members.held(), 2 * members.variety + self._settings.claims_max)
             members.hear_of(digest.heard, now)
 
     def agree(self, link: Link, said: Digest | Heartbeat) -> None:
@@ -120,7 +121,7 @@ class Membership:
         members, vector = self._members, claim.vector
         if self._scrutiny.is_possible(vector):  # else nobody is counted for it; who tells it may not know better
             near = members.bits(self._neighbours.ids)
-            doubtful = members.recent(link.agreed)  # the peer may speak of their earlier incarnations
+            doubtful = self._doubtful(link)
             said = members.believe(claim, near | doubtful) & ~doubtful
             link.learn(members.fingerprint, vector, said)
             for peer in members.named(said & near):
@@ -128,6 +129,15 @@ class Membership:
         is_of_now = link.incarnations == members.incarnations
         if is_of_now and members.is_of_us(claim) and not self._holdings.vector.descends(vector):
             self._incarnation.outdo(self._incarnation.number, effects)
+
+    def _doubtful(self, link: Link) -> int:
+        """Return the bits of members of whose earlier incarnations a peer may speak."""
+        members = self._members
+        if self._settings.ordered:
+            return members.recent(link.agreed)
+        if link.incarnations == members.incarnations:
+            return 0
+        return members.others(())  # what it said before it agreed with us may come after that
 
     def judge(self, now: float, effects: Effects) -> None:
         """Announce who is in another state now, by how long it was silent."""

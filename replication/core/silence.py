@@ -78,8 +78,10 @@ class Silence:
         place = len(moments)
         for each in sorted(heard, key=_age):
             bits, at = int.from_bytes(each.members, "little") & among, now - each.age_seconds
-            if bits & ~self._spoken:
-                self._begin(bits)
+            first = bits & ~self._spoken
+            if first:
+                self._begin(first)
+                later &= ~first
             while place and moments[place - 1].at >= at:
                 place -= 1
                 later |= moments[place].members

@@ -328,3 +328,11 @@ def test_who_introduced_somebody_and_comes_back_is_introduced_to_him_again():
     anna.take_sent()
     anna.do(anna.core.connected(anna.now, "ben"))
     assert introduced(anna) == ["carla"]
+
+
+def test_what_a_peer_knows_is_noted_only_while_somebody_is_known_to_hold_it():
+    anna = Replica(settings=Settings(claims_max=4)).meet("ben").meet("carla")
+    for number in range(1, 50):  # carla says herself what she holds
+        claims = [Claim(vector(dora=number), anna.bits("carla")), Claim(vector(emil=number), b"")]
+        anna.hear("ben", digest("ben", rosters=anna.rosters, claims=claims))
+    assert len(anna.core._parts.neighbours.get("ben").knows) < 10

@@ -2,6 +2,7 @@
 
 from replication.core.incarnation import INCARNATION_MAX
 from replication.core.messages import Claim, Digest, Introduction
+from replication.core.settings import Settings
 from tests.unit.replication.core.replicas import Replica, Told, connect, converse, digest, disconnect, vector
 
 
@@ -112,3 +113,10 @@ def test_the_address_at_which_we_listen_is_told():
     anna.core.address = "127.0.0.1:8"
     anna.do(anna.core.connected(0.0, "ben"))
     assert anna.messages(Digest)[0].own.address == "127.0.0.1:8"
+
+
+def test_what_was_said_of_an_earlier_incarnation_and_was_overtaken_is_not_believed():
+    anna = Replica(settings=Settings(ordered=False)).meet("ben").hear_of("ben", Told("carla", vector(carla=5)))
+    late = digest("ben", rosters=anna.rosters, claims=[Claim(vector(carla=5), anna.bits("carla"))])
+    anna.hear_of("ben", Told("carla", vector(carla=2), incarnation=2)).hear("ben", late)
+    assert anna.core.members(0.0)[2].vector == vector(carla=2)

@@ -55,6 +55,13 @@ def test_when_somebody_was_admitted_does_not_count_once_it_has_spoken():
     assert silence.heard_at(ANNA) == 10.0
 
 
+def test_who_is_first_heard_of_after_others_that_were_heard_later_was_heard_then():
+    silence = Silence(SETTINGS)
+    silence.admit(BEN, 49.5)
+    silence.hear_of([Heard(1.0, as_bytes(ANNA)), Heard(5.0, as_bytes(BEN))], 50.0, ANNA | BEN)
+    assert silence.heard_at(BEN) == 45.0
+
+
 def test_a_word_about_long_ago_makes_nobody_older():
     silence = Silence(SETTINGS)
     silence.hear(ANNA, 50.0)

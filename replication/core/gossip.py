@@ -9,7 +9,6 @@ from math import ceil
 from random import Random
 
 from crdts import VersionVector
-from crdts.version_vector import NOTHING_SEEN
 from replication.core.effects import Effects, Send
 from replication.core.holdings import Holdings, fingerprint
 from replication.core.incarnation import Incarnation
@@ -183,7 +182,8 @@ class Gossip:
     def _introductions(self, link: Link) -> list[Introduction]:
         """Return who was new since a peer was told, as far as there is room; note that it was told."""
         members, told = self._members, list[Introduction]()
-        if link.told_introductions != members.introductions and link.incarnations != members.incarnations:
+        is_news = link.incarnations != members.incarnations or link.told_introductions < members.addressed
+        if link.told_introductions != members.introductions and is_news:
             for number, teller, introduction in members.introduced_since(link.told_introductions):
                 if len(told) >= self._settings.introductions_max:
                     return told
@@ -206,6 +206,8 @@ class Gossip:
         if link.knows_through != members.introductions:
             link.forget_of(members.recent(link.knows_through))
             link.knows_through = members.introductions
+        if not link.said.descends(link.rumour):
+            told.append(claim(link.rumour, members.bits((link.peer,))))
         for vector, holders in members.held():
             news = link.ignorance(roster, vector, holders & far)
             if not news or not vector:
@@ -216,9 +218,6 @@ class Gossip:
             link.learn(roster, vector, news)
             told.append(claim(vector, news))
         link.forget_others(members.held(), 2 * members.variety)
-        if not link.said.descends(link.rumour):
-            told.append(claim(link.rumour, members.bits((link.peer,))))
-        link.rumour = NOTHING_SEEN
         return told
 
     def _heard(self, link: Link, now: float, *, is_news: bool = False) -> tuple[Heard, ...]:

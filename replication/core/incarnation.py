@@ -4,9 +4,7 @@ from crdts import VersionVector
 from replication.core.effects import Effects, Remember
 from replication.core.members import Members
 from replication.core.messages import Row
-
-INCARNATION_MAX = 2**53
-"""Nobody starts so often: who says so is not believed."""
+from replication.core.roster import INCARNATION_MAX
 
 
 class Incarnation:
@@ -38,7 +36,7 @@ class Incarnation:
 
     def outdo(self, incarnation: int, effects: Effects) -> None:
         """Begin a later incarnation than one of which is said what we do not know: our disk went back in time."""
-        if incarnation < INCARNATION_MAX:
+        if incarnation <= INCARNATION_MAX:
             self._count(incarnation + 1, effects)
 
     def _count(self, number: int, effects: Effects) -> None:

@@ -53,7 +53,7 @@ class Link:
         knows: what it knows that members hold, by their bits: it told us, or we told it.
         knows_by: the fingerprint of the roster whose bits these are.
         knows_through: the last introduction that is minded in it.
-        rumour: what others say that the peer holds, and it does not say itself.
+        rumour: what others say that the peer holds in this incarnation; it is told until the peer says so itself.
         gossiped_at: when it was last told anything by gossip.
         told_all_at: since when nothing was told again that did not change.
         told_rest: the floor, fences, neighbours and staged parts that it was told.
@@ -127,6 +127,12 @@ class Link:
         self.eager = True
         self.passed_over = False
         self.looked = self.cursor
+
+    def speak(self, incarnation: int) -> None:
+        """Note in which incarnation the peer speaks."""
+        if incarnation != self.incarnation:
+            self.incarnation = incarnation
+            self.rumour = NOTHING_SEEN
 
     def hold(self, vector: VersionVector) -> None:
         """Note what the peer says that it holds; what was on its way and has arrived makes room."""

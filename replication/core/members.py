@@ -34,6 +34,7 @@ class Members:
 
     Attributes:
         introductions: how often somebody, we among them, was new, or began another incarnation, or was removed.
+        addressed: the last introduction that told only where a member listens: no fingerprint shows who knows it.
         fences: removed replicas, and the highest of their numbers that a survivor holds.
     """
 
@@ -46,7 +47,7 @@ class Members:
         self._silence = Silence(settings)
         self._addresses: dict[str, str] = {}
         self._introduced: dict[str, tuple[int, int, Introduction]] = {}  # who was new last comes last
-        self.introductions = 0
+        self.introductions = self.addressed = 0
         self.fences: dict[str, VersionVector] = {}
 
     def __len__(self) -> int:
@@ -159,6 +160,8 @@ class Members:
             self._former.raise_to(bit, self._matrix.of(bit))
             self._matrix.forget(bit)
         self._introduce(introduction, teller)
+        if incarnation == known:
+            self.addressed = self.introductions
 
     def _introduce(self, introduction: Introduction, teller: int) -> None:
         self.introductions += 1
@@ -176,6 +179,12 @@ class Members:
             if row.incarnation == self._roster.incarnation(row.replica_id):
                 self._matrix.set(bit, row.vector)
                 self._former.forget(bit)
+
+    def told_of(self, replica_id: str, incarnation: int) -> VersionVector:
+        """Return what somebody is known to hold, if an incarnation is the last that was heard of."""
+        if replica_id not in self._addresses or incarnation != self._roster.incarnation(replica_id):
+            return NOTHING_SEEN
+        return self._matrix.of(self._roster.bit(replica_id))
 
     def acknowledge(self, replica_id: str, incarnation: int, vector: VersionVector) -> None:
         """Add to what a member holds, by its own word in an incarnation."""

@@ -14,6 +14,7 @@ from replication.core.link import Link
 from replication.core.members import Members, MemberState
 from replication.core.messages import Claim, Digest, Fence, Heartbeat, Introduction
 from replication.core.neighbours import Neighbours
+from replication.core.roster import INCARNATION_MAX
 from replication.core.scrutiny import Scrutiny
 from replication.core.settings import Settings
 from replication.core.tally import Tally
@@ -107,7 +108,7 @@ class Membership:
     def _meet(self, link: Link, introductions: Sequence[Introduction], now: float, effects: Effects) -> None:
         is_anybody_new = False
         for introduction in introductions:
-            if self._members.knows(introduction):
+            if self._members.knows(introduction) or introduction.incarnation > INCARNATION_MAX:
                 continue
             if introduction.replica_id != self._incarnation.replica_id:
                 is_anybody_new |= self._members.meet(introduction, now, link.epoch)

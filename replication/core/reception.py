@@ -66,7 +66,10 @@ class Reception:
             return
         if not parts.scrutiny.believes(link, row.vector.merge(digest.staged), effects):
             return
-        link.incarnation, introductions = row.incarnation, parts.members.introductions
+        introductions = parts.members.introductions
+        link.speak(row.incarnation)
+        if not link.ready:
+            link.rumour = parts.members.told_of(row.replica_id, row.incarnation)
         parts.members.say(row, now)
         if not link.ready or digest.beginning > link.beginning:
             link.said = row.vector

@@ -16,6 +16,9 @@ from operator import itemgetter
 
 FINGERPRINT_BITS = 63
 
+INCARNATION_MAX = 2**53
+"""Nobody starts so often: who says so of others is not believed, and fingerprints take later incarnations for one."""
+
 Renumber = Callable[[int], int]
 """Takes the bits of a set by the old numbers, and returns them by the new ones."""
 
@@ -120,5 +123,5 @@ def _sum(fingerprint: int, number: int) -> int:
 
 @lru_cache(maxsize=65_536)
 def _fingerprint(replica_id: str, incarnation: int) -> int:
-    digest = blake2b(f"{incarnation} {replica_id}".encode(), digest_size=8).digest()
+    digest = blake2b(f"{min(incarnation, INCARNATION_MAX)} {replica_id}".encode(), digest_size=8).digest()
     return int.from_bytes(digest) >> (64 - FINGERPRINT_BITS)

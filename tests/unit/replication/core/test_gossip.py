@@ -1,6 +1,7 @@
 """Peers are told what is new to them, and otherwise only that we are alive."""
 
 import pytest
+from msgspec.structs import replace
 
 from crdts import VersionVector
 from replication.core.holdings import fingerprint
@@ -336,3 +337,11 @@ def test_what_a_peer_knows_is_noted_only_while_somebody_is_known_to_hold_it():
         claims = [Claim(vector(dora=number), anna.bits("carla")), Claim(vector(emil=number), b"")]
         anna.hear("ben", digest("ben", rosters=anna.rosters, claims=claims))
     assert len(anna.core._parts.neighbours.get("ben").knows) < 10
+
+
+def test_an_address_that_becomes_known_later_is_told_to_those_who_know_the_member():
+    anna = agree(Replica().meet("ben").meet("carla"), "ben")
+    told = digest("carla")
+    anna.hear("carla", replace(told, own=replace(told.own, address="127.0.0.1:7")))
+    assert introduced(anna.wait(1.2)) == ["carla"]
+    assert introduced(anna.wait(1.2)) == []

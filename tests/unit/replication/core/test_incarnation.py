@@ -1,7 +1,7 @@
 """Later words replace earlier ones, also after a restart or when a disk went back in time."""
 
-from replication.core.incarnation import INCARNATION_MAX
 from replication.core.messages import Claim, Digest, Introduction
+from replication.core.roster import INCARNATION_MAX
 from replication.core.settings import Settings
 from tests.unit.replication.core.replicas import Replica, Told, connect, converse, digest, disconnect, vector
 
@@ -48,7 +48,7 @@ def test_a_word_that_we_have_said_is_not_outdone():
 
 
 def test_an_incarnation_that_nobody_can_reach_is_not_outdone():
-    anna = Replica().meet("ben").hear_of("ben", Told("anna", incarnation=INCARNATION_MAX))
+    anna = Replica().meet("ben").hear_of("ben", Told("anna", incarnation=INCARNATION_MAX + 1))
     assert anna.facts["incarnation"] == b"1"
 
 
@@ -68,6 +68,29 @@ def test_a_peer_is_told_what_others_say_that_it_holds_and_it_does_not_say_itself
     anna.hear("ben", digest("ben", vector(ben=1), rosters=anna.rosters)).wait(0.6)
     told = [claim for message in anna.messages(Digest, "ben") for claim in message.claims]
     assert told == [Claim(vector(ben=5), anna.bits("ben"))]
+
+
+def test_an_incarnation_that_nobody_can_reach_silences_nobody():
+    anna = Replica().meet("ben").hear_of("ben", Told("carla", incarnation=INCARNATION_MAX + 1))
+    anna.hear_of("ben", Told("dora", incarnation=INCARNATION_MAX))
+    anna.meet("carla", vector(carla=1)).meet("dora", vector(dora=1), incarnation=INCARNATION_MAX + 1)
+    assert [member.vector for member in anna.core.members(0.0)[2:]] == [vector(carla=1), vector(dora=1)]
+
+
+def test_what_a_peer_is_said_to_hold_is_told_once_more_when_it_has_our_roster():
+    anna = Replica().meet("ben", vector(ben=1)).meet("carla").hear_of("carla", Told("ben", vector(ben=5)))
+    anna.hear("ben", digest("ben", vector(ben=1), rosters=(anna.rosters[0], 7))).wait(0.6)
+    anna.take_sent()
+    anna.hear("ben", digest("ben", vector(ben=1), rosters=anna.rosters)).wait(0.6)
+    assert anna.messages(Digest, "ben")[0].claims == (Claim(vector(ben=5), anna.bits("ben")),)
+    anna.hear("ben", digest("ben", vector(ben=1), rosters=anna.rosters, incarnation=2)).wait(1.2)
+    assert not any(message.claims for message in anna.messages(Digest, "ben"))
+
+
+def test_a_peer_that_says_less_than_was_told_of_it_before_it_came_is_told_what_that_is():
+    anna = Replica().meet("carla").hear_of("carla", Told("ben", vector(carla=5))).meet("ben", vector(carla=1))
+    anna.hear("ben", digest("ben", vector(carla=1), rosters=anna.rosters)).wait(0.6)
+    assert anna.messages(Digest, "ben")[0].claims == (Claim(vector(carla=5), anna.bits("ben")),)
 
 
 def test_two_replicas_of_which_one_went_back_agree_again():

@@ -34,7 +34,8 @@ FENCE = "UPDATE journal SET streams = streams + 1"
 _MOVED = "moved AS (UPDATE journal SET head = %s WHERE head = %s AND streams = %s RETURNING head)"
 _NOTED = (
     "noted AS (INSERT INTO writer SELECT %s, %s, now() FROM moved"
-    " ON CONFLICT (writer_id) DO UPDATE SET batch = excluded.batch, committed = excluded.committed)"
+    " ON CONFLICT (writer_id) DO UPDATE SET batch = excluded.batch, committed = excluded.committed"
+    " WHERE writer.batch < excluded.batch)"  # one that was given up may come later than one that did not move the head
 )
 _NOTIFIED = "SELECT pg_notify(%s, %s) FROM moved"
 

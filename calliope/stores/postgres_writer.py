@@ -14,7 +14,7 @@ is checked before any of it is staged, so one that fails costs the others of its
 A connection may be lost in the middle of a commit, and then it is unknown whether the server committed. So each batch
 has a number that is stored with it: over a new connection, which waits for the journal's lock and thereby for whatever
 the lost one still does there, the number says what happened. A batch that was not committed is sent again. Only if the
-server cannot be reached for the address' `timeout` the callers learn that the outcome is unknown.
+server cannot be reached, or not be asked, for the address' `timeout` the callers learn that the outcome is unknown.
 """
 
 import secrets
@@ -123,6 +123,7 @@ class PostgresWriter:
         self._in_doubt = None
         give_up_at, pauses = time.monotonic() + self._address.timeout, iter(RETRY_SECONDS)
         while True:
+            asked = self._in_doubt
             try:
                 connection = self._connected()
                 connection.when_waiting = underway
@@ -132,11 +133,12 @@ class PostgresWriter:
                 if underway is not None:
                     underway()  # nobody waits for it any longer than for the first attempt
                 lost = is_lost(error)
+                in_doubt = self._is_in_doubt(asked, lost=lost)
                 self._undo(lost=lost)
-                if lost and time.monotonic() < give_up_at and not self._closing:
+                if (lost or in_doubt) and time.monotonic() < give_up_at and not self._closing:
                     time.sleep(next(pauses, RETRY_SECONDS[-1]))
                     continue
-                self._fail(batch, error, in_doubt=lost and self._in_doubt is not None)
+                self._fail(batch, error, in_doubt=in_doubt)
                 return Advance([])
             else:
                 return self._committed(staged)
@@ -186,6 +188,15 @@ class PostgresWriter:
             if not committed:
                 connection.execute(FENCE)
         return committed
+
+    def _is_in_doubt(self, asked: Staged | None, *, lost: bool) -> bool:
+        """Tell whether a batch that failed may be committed all the same.
+
+        Args:
+            asked: what was in doubt before this attempt; if it still is, nobody could say what became of it.
+            lost: whether the connection was lost.
+        """
+        return self._in_doubt is not None and (lost or self._in_doubt is asked)
 
     def _undo(self, *, lost: bool) -> None:
         self._streams.forget()

@@ -10,7 +10,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from calliope.errors import ExpectedVersionError
+from calliope.errors import ExpectedVersionError, JournalError
 from calliope.stores.commit_lane import Pending
 from calliope.stores.log_batch import LogBatch
 from calliope.stores.postgres import PostgresStore
@@ -95,6 +95,15 @@ async def test_what_was_staged_for_where_the_journal_ends_is_written_once(url: s
     assert await payloads(url) == [b"\x01", b"\x02"]
 
 
+async def test_what_arrives_late_does_not_say_that_a_later_batch_was_not_written(url: str) -> None:
+    await journal_of_one_event(url)
+    with connected(url) as connection:
+        connection.execute("INSERT INTO writer VALUES ('me', 8)")  # a batch of snapshots: the journal ends as before
+        staged = staged_behind(connection, 1, append_of("a", b"\x02"))
+        assert write_at_once(connection, staged, 1, ("me", 7), "channel")
+        assert connection.execute("SELECT writer_id, batch FROM writer").fetchall() == [("me", 8)]
+
+
 @pytest.mark.parametrize("meanwhile", ["UPDATE journal SET head = head + 1", FENCE])
 async def test_nothing_is_written_if_the_journal_ends_elsewhere_once_the_lock_is_free(url: str, meanwhile: str) -> None:
     await journal_of_one_event(url)
@@ -133,9 +142,9 @@ _WAITING = f"SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock
 _TERMINATED = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {_OURS}".encode()
 
 
-async def test_a_statement_whose_connection_is_lost_on_the_way_is_not_repeated(
-    url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def connections(monkeypatch: pytest.MonkeyPatch) -> list[AnsweringConnection]:
+    """What stores connect, in that order: the first connection of the first store is the one that writes."""
     connections, connect = list[AnsweringConnection](), PostgresAddress.connect
 
     def connected_and_noted(address: PostgresAddress) -> AnsweringConnection:
@@ -143,6 +152,18 @@ async def test_a_statement_whose_connection_is_lost_on_the_way_is_not_repeated(
         return connections[-1]
 
     monkeypatch.setattr(PostgresAddress, "connect", connected_and_noted)
+    return connections
+
+
+def cut(connection: AnsweringConnection) -> None:
+    """Lose a connection on this side; the server goes on with what it was sent."""
+    with socket.socket(fileno=socket.dup(connection.fileno())) as ours:
+        ours.shutdown(socket.SHUT_RDWR)
+
+
+async def test_a_statement_whose_connection_is_lost_on_the_way_is_not_repeated(
+    url: str, connections: list[AnsweringConnection]
+) -> None:
     store = await PostgresStore.open(url)
     writing = connections[0]
     await store.append(append_of("a", b"\x01"))
@@ -152,10 +173,43 @@ async def test_a_statement_whose_connection_is_lost_on_the_way_is_not_repeated(
                 other.execute("SELECT FROM journal FOR UPDATE")
                 tasks.start_soon(store.append, append_of("a", b"\x02"))
                 await waiting_for_a_lock(watching, 1)
-                with socket.socket(fileno=socket.dup(writing.fileno())) as cut:
-                    cut.shutdown(socket.SHUT_RDWR)
+                cut(writing)
                 await waiting_for_a_lock(watching, 2)
     assert [record.payload for record in await everything(store)] == [b"\x01", b"\x02"]
+    await store.aclose()
+
+
+@pytest.mark.parametrize("timeout", [0.1, PATIENCE_SECONDS])
+async def test_what_may_have_been_written_is_not_said_not_to_be_because_the_journal_is_busy(
+    timeout: float, url: str, connections: list[AnsweringConnection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = await PostgresStore.open(f"{url}&timeout={timeout}")
+    writing = connections[0]
+    await store.append(append_of("a", b"\x01"))
+    monkeypatch.setattr("calliope.stores.postgres_address.LOCK_SECONDS", 0.05)  # for those who ask what happened
+    outcomes: list[list[StoredRecord] | JournalError] = []
+
+    async def append() -> None:
+        try:
+            outcomes.append(await store.append(append_of("a", b"\x02")))
+        except JournalError as error:
+            outcomes.append(error)
+
+    with connected(url) as other, connected(url) as watching:
+        async with anyio.create_task_group() as tasks:
+            with other.transaction():
+                other.execute("SELECT FROM journal FOR UPDATE")
+                tasks.start_soon(append)
+                await waiting_for_a_lock(watching, 1)
+                cut(writing)
+                await anyio.sleep(0.2)
+        await waiting_for_a_lock(watching, 0)
+        with other.transaction():
+            other.execute("SELECT FROM journal FOR UPDATE")  # whoever had it before has committed
+    log = await everything(store)
+    assert [record.payload for record in log] == [b"\x01", b"\x02"]
+    (outcome,) = outcomes
+    assert outcome == log[1:] or "it is unknown whether it was written" in str(outcome)
     await store.aclose()
 
 

@@ -284,6 +284,24 @@ def test_a_network_that_loses_every_third_message_only_takes_longer():
     assert scenario.value("ben", "visits") == 40
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_what_a_replica_forgot_is_told_again_by_those_to_whom_it_told_it(seed):
+    names = ["anna", "ben", "carla", "dora", "emil"]
+    scenario = Scenario(*names, shape="ring", seed=seed)
+    scenario.run_for(2)
+    scenario.cut("anna", "emil")  # anna has told ben of emil, and now he is the only one who can tell her
+    scenario.crash("anna")
+    scenario.run_for(1)
+    scenario.start("anna")
+    for name in names:
+        scenario.count(name, "visits")
+    scenario.converge()
+    scenario.run_for(10)
+    cores = [replica.running for replica in scenario.simulation.up]
+    assert [core.stable for core in cores] == [core.vector for core in cores]
+    assert {scenario.value(name, "visits") for name in names} == {len(names)}
+
+
 def test_the_same_script_runs_the_same_way_again():
     def trace_hash():
         scenario = Scenario("anna", "ben", "carla", "dora", shape="ring", seed=5)

@@ -3,7 +3,8 @@
 What a member holds is known from its own word, directly, or through others if we are not connected with it. Together
 that is the matrix from which quorums and the stable version are read. Within an incarnation a member only ever holds
 more, so what is said of it is joined, in whatever order it comes; a later incarnation begins with nothing, as its disk
-may have gone back. What a member says itself is believed in any case.
+may have gone back. What a member says itself is believed in any case, unless it is in an earlier incarnation than
+others have heard: then it is told so first.
 
 A member that is silent, even for ever, still counts for the stable version: it may come back with what nobody has
 seen. Only `remove` ends that, by an explicit act, behind a *fence*: the highest of its numbers that any survivor holds.
@@ -23,6 +24,9 @@ from replication.core.messages import Claim, Fence, Heard, Introduction, Row
 from replication.core.roster import Renumber, Roster
 from replication.core.settings import Settings
 from replication.core.silence import Silence, as_bytes
+
+INTRODUCED_MAX = 32_768
+"""With so many members nobody is taken in by another's word alone: sets of them must fit in messages."""
 
 
 class Members:
@@ -94,7 +98,7 @@ class Members:
     def meet(self, introduction: Introduction, now: float, teller: int) -> bool:
         """Take over who somebody is, by another's word; say whether it was no member before."""
         if introduction.replica_id not in self._addresses:
-            return self._admit(introduction, now, teller)
+            return len(self) < INTRODUCED_MAX and self._admit(introduction, now, teller)
         self._reincarnate(introduction, teller)
         return False
 

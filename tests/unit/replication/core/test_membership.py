@@ -2,6 +2,7 @@
 
 import pytest
 
+from replication.core import members
 from replication.core.effects import MemberChanged, Remember
 from replication.core.members import Members
 from replication.core.messages import Claim, Digest, Entries, Fence, Heard, Heartbeat, Introduction
@@ -226,3 +227,12 @@ def test_a_start_that_could_not_be_counted_does_no_harm():
     anna.fail()
     anna.is_slow = False
     assert anna.wait(1.0).facts["incarnation"] == b"1"
+
+
+def test_nobody_is_taken_in_by_anothers_word_where_there_are_too_many(monkeypatch):
+    monkeypatch.setattr(members, "INTRODUCED_MAX", 2)
+    anna = Replica().meet("ben").hear_of("ben", Told("carla"))
+    anna.hear("ben", digest("ben", introductions=[Introduction("dora", 1, "")]))
+    assert len(anna.core.members(0.0)) == 3
+    anna.meet("dora")
+    assert len(anna.core.members(0.0)) == 4

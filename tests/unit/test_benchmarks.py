@@ -3,6 +3,7 @@
 Many start processes or servers, so `make test` runs the first of each group and `make soak` the others.
 """
 
+import gc
 from math import isfinite
 
 import pytest
@@ -17,6 +18,12 @@ BENCHMARKS = [
     for name, benchmarks in GROUPS.items()
     for number, benchmark in enumerate(benchmarks)
 ]
+
+
+@pytest.fixture(autouse=True)
+def uncollected(monkeypatch):
+    """Collect no garbage before each measurement: in a process with all the other tests it takes a second."""
+    monkeypatch.setattr(gc, "collect", lambda: 0)
 
 
 @pytest.mark.parametrize("benchmark", BENCHMARKS)

@@ -34,7 +34,7 @@ def test_the_story_is_told_with_one_command() -> None:
     ]
 
 
-@pytest.mark.parametrize("scheme", ["", "sqlite:///"])
+@pytest.mark.parametrize("scheme", ["", pytest.param("sqlite:///", marks=pytest.mark.soak)])
 def test_books_are_kept_where_the_url_says(tmp_path: Path, scheme: str) -> None:
     url = f"{scheme}{tmp_path / 'library.db'}"
     assert library("--journal", url, "register", *MOMO).returncode == 0

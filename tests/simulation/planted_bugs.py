@@ -338,23 +338,29 @@ class LeavesOutAKey(ReplicaCore):
         return super().states_loaded(now, read, list(states)[:-1], after_key, held, complete=complete)
 
 
-@plant(
-    "states merged before all of them are there",
-    "convergence",
-    "causal delivery",
-    draw_plan=draw_newcomers,
-    first_seed=5,
-)
+@plant("states merged before all of them are there", "convergence", draw_plan=draw_newcomers, first_seed=95)
 class MergesAsTheyCome(ReplicaCore):
     """Joins states into its own as soon as they are staged."""
 
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.early = []
+
     def staged(self, now, stage: Stage):
         effects = super().staged(now, stage)
-        effects.persist.append(MergeStates(stage.chunk.states))
+        self.early.append(MergeStates(stage.chunk.states))
+        effects.persist.append(self.early[-1])
         return effects
 
     def merged(self, now, merge):
-        return super().merged(now, merge) if self._parts.takeover.is_under_way else Effects()
+        if any(merge is early for early in self.early):
+            return Effects()  # it is no part of a snapshot that is being made ours
+        return super().merged(now, merge)
+
+    def failed(self, now, persist):
+        if any(persist is early for early in self.early):
+            return Effects()
+        return super().failed(now, persist)
 
 
 @plant("states said to contain no more than the cut", "causal delivery", draw_plan=draw_newcomers, first_seed=180)

@@ -192,8 +192,8 @@ class TestImport:
         self.killed_and_run_again(shell, kills=2)
 
     @pytest.mark.soak
-    def test_killed_thirty_times_nothing_is_lost_doubled_or_moved(self, shell: Shell) -> None:
-        self.killed_and_run_again(shell, kills=30)
+    def test_killed_fifteen_times_nothing_is_lost_doubled_or_moved(self, shell: Shell) -> None:
+        self.killed_and_run_again(shell, kills=15)
 
     def killed_and_run_again(self, shell: Shell, kills: int) -> None:
         text, events = big_log(15_000)
